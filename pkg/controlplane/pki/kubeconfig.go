@@ -1,0 +1,52 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pki
+
+import (
+	"fmt"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// KubeconfigInput is what a kubeconfig says.
+type KubeconfigInput struct {
+	// Server is the URL of the API server.
+	Server string
+	// CA is the PEM certificate of the authority that signed the server's
+	// certificate. It is always written: a kubeconfig pins its server.
+	CA []byte
+	// ClientCert and ClientKey are the user's PEM pair.
+	ClientCert, ClientKey []byte
+	// ClusterName and UserName are the names of the entries; the context is
+	// called UserName@ClusterName.
+	ClusterName, UserName string
+	// Namespace of the context. Empty means default.
+	Namespace string
+}
+
+// Kubeconfig writes a kubeconfig file with one context, all data inline.
+func Kubeconfig(in KubeconfigInput) ([]byte, error) {
+	if in.Server == "" || len(in.CA) == 0 {
+		return nil, fmt.Errorf("writing the kubeconfig of %q: Server and CA must not be empty", in.ClusterName)
+	}
+	name := in.UserName + "@" + in.ClusterName
+	config := clientcmdapi.Config{
+		Clusters: map[string]*clientcmdapi.Cluster{
+			in.ClusterName: {Server: in.Server, CertificateAuthorityData: in.CA},
+		},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{
+			in.UserName: {ClientCertificateData: in.ClientCert, ClientKeyData: in.ClientKey},
+		},
+		Contexts: map[string]*clientcmdapi.Context{
+			name: {Cluster: in.ClusterName, AuthInfo: in.UserName, Namespace: in.Namespace},
+		},
+		CurrentContext: name,
+	}
+	out, err := clientcmd.Write(config)
+	if err != nil {
+		return nil, fmt.Errorf("writing the kubeconfig of %q: %w", in.ClusterName, err)
+	}
+	return out, nil
+}
