@@ -1,0 +1,109 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	"net"
+
+	apivalidation "k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// DefaultPlatformNamespace is where the platform's own components run.
+const DefaultPlatformNamespace = "vc-system"
+
+// Common is what every binary's configuration holds; embed it inline.
+type Common struct {
+	// metrics is where Prometheus metrics are served.
+	Metrics MetricsServer `json:"metrics,omitempty"`
+	// health is where /healthz and /readyz are served.
+	Health HealthServer `json:"health,omitempty"`
+	// leaderElection lets one of several replicas work.
+	LeaderElection LeaderElection `json:"leaderElection,omitempty"`
+	// clientConnection limits the requests to the cluster that the binary runs in.
+	ClientConnection ClientConnection `json:"clientConnection,omitempty"`
+}
+
+// MetricsServer is the metrics endpoint.
+type MetricsServer struct {
+	// bindAddress is host:port. "0" turns the endpoint off. Default ":8080".
+	BindAddress string `json:"bindAddress,omitempty"`
+}
+
+// HealthServer is the health endpoint.
+type HealthServer struct {
+	// bindAddress is host:port. "0" turns the endpoint off. Default ":8081".
+	BindAddress string `json:"bindAddress,omitempty"`
+}
+
+// LeaderElection is how replicas agree on one that works.
+type LeaderElection struct {
+	// leaderElect turns the election on. Default true.
+	LeaderElect *bool `json:"leaderElect,omitempty"`
+	// resourceNamespace holds the Lease. Default "vc-system".
+	ResourceNamespace string `json:"resourceNamespace,omitempty"`
+}
+
+// ClientConnection limits the rate of requests.
+type ClientConnection struct {
+	// qps is the sustained rate, in requests a second. Default 100.
+	QPS int32 `json:"qps,omitempty"`
+	// burst is how many requests may go out at once. Default 200.
+	Burst int32 `json:"burst,omitempty"`
+}
+
+// SetDefaults sets every field that is unset.
+func (c *Common) SetDefaults() {
+	setDefault(&c.Metrics.BindAddress, ":8080")
+	setDefault(&c.Health.BindAddress, ":8081")
+	if c.LeaderElection.LeaderElect == nil {
+		elect := true
+		c.LeaderElection.LeaderElect = &elect
+	}
+	setDefault(&c.LeaderElection.ResourceNamespace, DefaultPlatformNamespace)
+	setDefault(&c.ClientConnection.QPS, 100)
+	setDefault(&c.ClientConnection.Burst, 200)
+}
+
+// Validate returns everything that is wrong with c.
+func (c *Common) Validate() field.ErrorList {
+	errs := validateBindAddress(field.NewPath("metrics", "bindAddress"), c.Metrics.BindAddress)
+	errs = append(errs, validateBindAddress(field.NewPath("health", "bindAddress"), c.Health.BindAddress)...)
+	errs = append(errs, validateNamespace(field.NewPath("leaderElection", "resourceNamespace"), c.LeaderElection.ResourceNamespace)...)
+	connection := field.NewPath("clientConnection")
+	errs = append(errs, validatePositive(connection.Child("qps"), c.ClientConnection.QPS)...)
+	return append(errs, validatePositive(connection.Child("burst"), c.ClientConnection.Burst)...)
+}
+
+func setDefault[T comparable](value *T, to T) {
+	var unset T
+	if *value == unset {
+		*value = to
+	}
+}
+
+func validateBindAddress(path *field.Path, address string) field.ErrorList {
+	if address == "0" {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return field.ErrorList{field.Invalid(path, address, `must be host:port, for example ":8080", or "0" to turn it off`)}
+	}
+	return nil
+}
+
+func validateNamespace(path *field.Path, namespace string) field.ErrorList {
+	var errs field.ErrorList
+	for _, message := range apivalidation.IsDNS1123Label(namespace) {
+		errs = append(errs, field.Invalid(path, namespace, message))
+	}
+	return errs
+}
+
+func validatePositive(path *field.Path, value int32) field.ErrorList {
+	if value < 1 {
+		return field.ErrorList{field.Invalid(path, value, "must be at least 1")}
+	}
+	return nil
+}
