@@ -15,13 +15,18 @@ import (
 )
 
 func main() {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGCHLD)
-	for s := range signals {
-		if s != syscall.SIGCHLD {
+	// Two channels, because a signal that finds its channel full is dropped: children
+	// must not push out the order to stop.
+	stop, children := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(children, syscall.SIGCHLD)
+	for {
+		select {
+		case <-stop:
 			return
+		case <-children:
+			reap()
 		}
-		reap()
 	}
 }
 

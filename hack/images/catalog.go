@@ -1,0 +1,132 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"path/filepath"
+
+	"virtualcluster.io/virtualcluster/pkg/local/image"
+)
+
+// Tags of the images whose program comes from a pinned Go module. TestTagsFollowModules
+// compares them with the modules.
+const (
+	kubernetesTag  = "v1.37.1"
+	corednsTag     = "v1.15.0"
+	provisionerTag = "v0.0.30"
+)
+
+const (
+	// nonRoot is the user and group of everything that need not be root.
+	nonRoot = "65532:65532"
+	// nonRootID is its number.
+	nonRootID = 65532
+	// searchPath is PATH where an image has more than one program.
+	searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+)
+
+// inputs is what images are made of.
+type inputs struct {
+	bin     string // folder with the programs we built
+	version string // tag of the platform's own images
+	busybox string // path of a static busybox
+}
+
+// program is the entry of a program of the bin folder. It must be static: there is no
+// dynamic loader in an image, and the error a runtime reports then names the wrong file.
+func (in inputs) program(p, name string) (image.Entry, error) {
+	source := filepath.Join(in.bin, name)
+	if err := requireStatic(source); err != nil {
+		return image.Entry{}, err
+	}
+	return image.File(p, source, 0o755), nil
+}
+
+// describe makes the description of an image.
+type describe func(in inputs) (image.Spec, error)
+
+// catalog lists every image by the name of its archive.
+func catalog() map[string]describe {
+	return map[string]describe{
+		"agnhost":                describeAgnhost,
+		"busybox":                describeBusybox,
+		"control-plane":          describeControlPlane,
+		"coredns":                describeCoreDNS,
+		"local-path-provisioner": describeProvisioner,
+		"pause":                  describePause,
+		"syncer":                 platform("syncer"),
+		"vc-manager":             platform("vc-manager"),
+		"vn-agent":               platform("vn-agent"),
+	}
+}
+
+// platform describes the image of one of our own commands: the program, a place for
+// temporary files, and nothing else.
+func platform(name string) describe {
+	return func(in inputs) (image.Spec, error) {
+		if in.version == "" {
+			return image.Spec{}, errors.New("the platform's images need --version")
+		}
+		program, err := in.program("/"+name, name)
+		return image.Spec{
+			Reference: "ghcr.io/virtualcluster/" + name + ":" + in.version,
+			Entries:   []image.Entry{program, image.Dir("/tmp", 0o1777)},
+			Config:    image.Config{Entrypoint: []string{"/" + name}, User: nonRoot},
+		}, err
+	}
+}
+
+// describeControlPlane is the Kubernetes of a tenant. Data lies in /data; HOME is where
+// kubectl may write its cache.
+func describeControlPlane(in inputs) (image.Spec, error) {
+	kube, err := in.program("/kube", "kube")
+	return image.Spec{
+		Reference: "ghcr.io/virtualcluster/control-plane:" + kubernetesTag,
+		Entries: []image.Entry{
+			kube,
+			image.Link("/kubectl", "/kube"),
+			image.Dir("/tmp", 0o1777),
+			image.Dir("/data", 0o700).OwnedBy(nonRootID),
+		},
+		Config: image.Config{
+			Entrypoint: []string{"/kube"},
+			Env:        []string{"PATH=/", "HOME=/tmp"},
+			User:       nonRoot,
+		},
+	}, err
+}
+
+// describePause keeps the user id of the pause image it stands for.
+func describePause(in inputs) (image.Spec, error) {
+	pause, err := in.program("/pause", "pause")
+	return image.Spec{
+		Reference: "registry.k8s.io/pause:3.10.1",
+		Entries:   []image.Entry{pause},
+		Config:    image.Config{Entrypoint: []string{"/pause"}, User: "65535:65535"},
+	}, err
+}
+
+// describeCoreDNS relies on the runtime to let everybody bind port 53, as containerd 2
+// does: the program has no file capability.
+func describeCoreDNS(in inputs) (image.Spec, error) {
+	coredns, err := in.program("/coredns", "coredns")
+	return image.Spec{
+		Reference: "registry.k8s.io/coredns/coredns:" + corednsTag,
+		Entries:   []image.Entry{coredns},
+		Config:    image.Config{Entrypoint: []string{"/coredns"}, User: nonRoot, WorkingDir: "/"},
+	}, err
+}
+
+// describeProvisioner has a Cmd and no Entrypoint, like the image it stands for: manifests
+// give the whole command.
+func describeProvisioner(in inputs) (image.Spec, error) {
+	const name = "local-path-provisioner"
+	provisioner, err := in.program("/usr/bin/"+name, name)
+	return image.Spec{
+		Reference: "docker.io/rancher/" + name + ":" + provisionerTag,
+		Entries:   []image.Entry{provisioner, image.Dir("/tmp", 0o1777)},
+		Config:    image.Config{Cmd: []string{name}, Env: []string{searchPath}, User: nonRoot},
+	}, err
+}
