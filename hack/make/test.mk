@@ -1,0 +1,21 @@
+# Copyright The VirtualCluster Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
+# The tests, from the fastest to the slowest.
+
+.PHONY: test
+test: verify test-unit test-integration test-e2e ## Run everything that CI runs.
+
+.PHONY: test-unit
+test-unit: ## Run the unit tests and the import rules.
+	go test . ./apis/... ./charts/... ./cmd/... ./pkg/...
+	cd $(KUBE_MODULE) && go test ./...
+
+.PHONY: test-integration
+test-integration: bin/kube bin/kubectl ## Run the tests that need a real API server, but no pods.
+	go test -count=1 -timeout 15m ./test/integration/...
+
+# The last target of `test`: its closing lines are the result of the whole run.
+.PHONY: test-e2e
+test-e2e: deps build images ## Run the end-to-end tests on a local super cluster of their own. Needs root.
+	go test -count=1 -timeout 30m -v ./test/e2e/...
