@@ -4,7 +4,6 @@
 package main
 
 import (
-	"errors"
 	"path/filepath"
 
 	"virtualcluster.io/virtualcluster/pkg/local/image"
@@ -30,7 +29,6 @@ const (
 // inputs is what images are made of.
 type inputs struct {
 	bin     string // folder with the programs we built
-	version string // tag of the platform's own images
 	busybox string // path of a static busybox
 }
 
@@ -47,7 +45,8 @@ func (in inputs) program(p, name string) (image.Entry, error) {
 // describe makes the description of an image.
 type describe func(in inputs) (image.Spec, error)
 
-// catalog lists every image by the name of its archive.
+// catalog lists every image by the name of its archive. The platform's own commands are
+// not in it: ko builds their images.
 func catalog() map[string]describe {
 	return map[string]describe{
 		"agnhost":                describeAgnhost,
@@ -56,25 +55,6 @@ func catalog() map[string]describe {
 		"coredns":                describeCoreDNS,
 		"local-path-provisioner": describeProvisioner,
 		"pause":                  describePause,
-		"syncer":                 platform("syncer"),
-		"vc-manager":             platform("vc-manager"),
-		"vn-agent":               platform("vn-agent"),
-	}
-}
-
-// platform describes the image of one of our own commands: the program, a place for
-// temporary files, and nothing else.
-func platform(name string) describe {
-	return func(in inputs) (image.Spec, error) {
-		if in.version == "" {
-			return image.Spec{}, errors.New("the platform's images need --version")
-		}
-		program, err := in.program("/"+name, name)
-		return image.Spec{
-			Reference: "ghcr.io/virtualcluster/" + name + ":" + in.version,
-			Entries:   []image.Entry{program, image.Dir("/tmp", 0o1777)},
-			Config:    image.Config{Entrypoint: []string{"/" + name}, User: nonRoot},
-		}, err
 	}
 }
 

@@ -4,9 +4,16 @@
 // Command images writes the container images of the local super cluster, from programs
 // that were built before, as docker-archives: one file NAME.tar for each name given.
 //
-//	images --bin bin --out bin/images --version 0.1.0 pause busybox
+//	images --bin bin --out bin/images pause busybox
 //
-// The images and what is in them are listed in catalog.go.
+// An archive that would not change is left alone. The images and what is in them are
+// listed in catalog.go. The images of the platform's own commands are built by ko; for
+// them
+//
+//	images --ko-cache DIR
+//
+// writes an empty base image where ko finds it without a registry, and prints the
+// reference to give ko as KO_DEFAULTBASEIMAGE together with KOCACHE=DIR.
 package main
 
 import (
@@ -24,18 +31,34 @@ import (
 func main() {
 	var in inputs
 	flag.StringVar(&in.bin, "bin", "bin", "folder with the programs")
-	flag.StringVar(&in.version, "version", "", "tag of the platform's own images")
 	flag.StringVar(&in.busybox, "busybox", "/bin/busybox", "statically linked busybox of this machine")
 	out := flag.String("out", "bin/images", "folder for the archives")
+	koCache := flag.String("ko-cache", "", "write ko's base image into this cache folder instead")
 	flag.Parse()
-	if err := run(in, *out, flag.Args()); err != nil {
+	if err := run(in, *out, *koCache, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "images:", err)
 		os.Exit(1)
 	}
 }
 
-// run writes the named images into the folder out.
-func run(in inputs, out string, names []string) error {
+// run writes ko's base image when koCache is set, else the named images.
+func run(in inputs, out, koCache string, names []string) error {
+	if koCache == "" {
+		return writeImages(in, out, names)
+	}
+	if len(names) > 0 {
+		return fmt.Errorf("--ko-cache takes no image names, got: %s", strings.Join(names, ", "))
+	}
+	reference, err := writeScratch(koCache)
+	if err != nil {
+		return err
+	}
+	fmt.Println(reference)
+	return nil
+}
+
+// writeImages writes the named images into the folder out.
+func writeImages(in inputs, out string, names []string) error {
 	all := catalog()
 	if len(names) == 0 {
 		return fmt.Errorf("name at least one image of: %s", known(all))
@@ -52,8 +75,13 @@ func run(in inputs, out string, names []string) error {
 		if err != nil {
 			return fmt.Errorf("describing image %s: %w", name, err)
 		}
-		if err := image.WriteFile(filepath.Join(out, name+".tar"), spec); err != nil {
-			return err
+		archive := filepath.Join(out, name+".tar")
+		written, err := image.WriteFile(archive, spec)
+		if err != nil {
+			return fmt.Errorf("writing image %s: %w", name, err)
+		}
+		if written {
+			fmt.Println("wrote", archive)
 		}
 	}
 	return nil

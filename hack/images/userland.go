@@ -36,7 +36,7 @@ hosts: files dns
 // place for temporary files.
 func userland(in inputs) ([]image.Entry, error) {
 	if err := requireStatic(in.busybox); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; on Debian, install busybox-static", err)
 	}
 	tools, err := applets(in.busybox)
 	if err != nil {

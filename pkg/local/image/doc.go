@@ -16,7 +16,7 @@
 //		Entries:   []image.Entry{image.File("/pause", "bin/pause", 0o755)},
 //		Config:    image.Config{Entrypoint: []string{"/pause"}, User: "65532:65532"},
 //	}
-//	err := image.WriteFile("pause.tar", spec)
+//	written, err := image.WriteFile("pause.tar", spec)
 //
 // Layers are not compressed: the archives are read once, on the machine that wrote
 // them, and compressing a 200 MB program costs more than reading it. File content is

@@ -5,16 +5,12 @@ package image
 
 import (
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 // Spec describes an image.
@@ -91,45 +87,15 @@ func configFile(img v1.Image, config Config) (*v1.ConfigFile, error) {
 	return file, nil
 }
 
-// Write writes the image to w as a docker-archive that imports under spec.Reference. A
-// reference without registry or tag is refused: importers would complete it, each in its
-// own way, and kubelet would then not find it.
-func Write(w io.Writer, spec Spec) error {
+// tagged is an image with the tag it imports under.
+func tagged(spec Spec) (map[name.Reference]v1.Image, error) {
 	tag, err := name.NewTag(spec.Reference, name.StrictValidation)
 	if err != nil {
-		return fmt.Errorf("parsing reference %q: %w", spec.Reference, err)
+		return nil, fmt.Errorf("parsing reference %q: %w", spec.Reference, err)
 	}
 	img, err := Build(spec)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := tarball.Write(tag, img, w); err != nil {
-		return fmt.Errorf("writing archive of %s: %w", spec.Reference, err)
-	}
-	return nil
-}
-
-// WriteFile writes the archive of Write to the file path. The file is there complete or
-// not at all: an older one stays until the new one replaces it.
-func WriteFile(path string, spec Spec) error {
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("creating archive: %w", err)
-	}
-	defer os.Remove(file.Name()) // a no-op once the file was renamed
-	if err := Write(file, spec); err != nil {
-		file.Close()
-		return err
-	}
-	if err := file.Chmod(0o644); err != nil {
-		file.Close()
-		return fmt.Errorf("setting mode of archive: %w", err)
-	}
-	if err := file.Close(); err != nil {
-		return fmt.Errorf("closing archive: %w", err)
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return fmt.Errorf("moving archive into place: %w", err)
-	}
-	return nil
+	return map[name.Reference]v1.Image{tag: img}, nil
 }

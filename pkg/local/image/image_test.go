@@ -290,9 +290,7 @@ func TestWriteFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.tar")
 	spec := image.Spec{Reference: "example.com/a:1", Entries: []image.Entry{image.Dir("/tmp", 0o1777)}}
-	if err := image.WriteFile(path, spec); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, path, spec, true)
 	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -303,7 +301,7 @@ func TestWriteFile(t *testing.T) {
 
 	broken := spec
 	broken.Entries = []image.Entry{image.File("/a", filepath.Join(dir, "missing"), 0o755)}
-	if err := image.WriteFile(path, broken); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := image.WriteFile(path, broken); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v, want %v", err, fs.ErrNotExist)
 	}
 	got, err := os.ReadFile(path)
@@ -313,5 +311,60 @@ func TestWriteFile(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 1 {
 		t.Errorf("%d files in the folder, want the archive alone (%v)", len(left), err)
+	}
+}
+
+// writeFile writes the archive and checks whether that was found necessary.
+func writeFile(t *testing.T, path string, spec image.Spec, want bool) {
+	t.Helper()
+	written, err := image.WriteFile(path, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if written != want {
+		t.Errorf("written: %t, want %t", written, want)
+	}
+}
+
+func TestWriteFileOnlyOnChange(t *testing.T) {
+	base := image.Spec{Reference: "example.com/a:1", Entries: []image.Entry{image.Text("/a", "a", 0o644)}}
+	tests := map[string]struct {
+		spoil func(t *testing.T, path string)
+		spec  image.Spec
+		want  bool
+	}{
+		"same": {spec: base},
+		"other content": {
+			spec: image.Spec{Reference: base.Reference, Entries: []image.Entry{image.Text("/a", "b", 0o644)}},
+			want: true,
+		},
+		"other name": {spec: image.Spec{Reference: "example.com/a:2", Entries: base.Entries}, want: true},
+		"other configuration": {
+			spec: image.Spec{Reference: base.Reference, Entries: base.Entries, Config: image.Config{User: "1"}},
+			want: true,
+		},
+		"no archive any more": {
+			spoil: func(t *testing.T, path string) {
+				if err := os.WriteFile(path, []byte("no tar"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			},
+			spec: base,
+			want: true,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "a.tar")
+			writeFile(t, path, base, true)
+			if tc.spoil != nil {
+				tc.spoil(t, path)
+			}
+			writeFile(t, path, tc.spec, tc.want)
+			got, err := os.ReadFile(path)
+			if err != nil || !bytes.Equal(got, archive(t, tc.spec)) {
+				t.Errorf("the file is not the archive of the image (%v)", err)
+			}
+		})
 	}
 }
