@@ -25,7 +25,7 @@ func main() {
 	if err := newRootCommand().ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 		stop()
-		os.Exit(1) //nolint:gocritic // stop has just been called by hand.
+		os.Exit(1)
 	}
 }
 

@@ -1,0 +1,274 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package charts
+
+import (
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"helm.sh/helm/v4/pkg/action"
+	"helm.sh/helm/v4/pkg/chart/common"
+	release "helm.sh/helm/v4/pkg/release/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/utils/ptr"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+var componentNames = []string{"vc-manager", "syncer", "vn-agent"}
+
+// render returns what the chart installs with values.
+func render(values map[string]any) ([]*unstructured.Unstructured, error) {
+	platformChart, err := Load()
+	if err != nil {
+		return nil, err
+	}
+	install := action.NewInstall(action.NewConfiguration())
+	install.DryRunStrategy = action.DryRunClient
+	install.ReleaseName, install.Namespace = ReleaseName, Namespace
+	install.KubeVersion = &common.KubeVersion{Version: "v1.37.1", Major: "1", Minor: "37"}
+	rendered, err := install.Run(platformChart, values)
+	if err != nil {
+		return nil, err
+	}
+	return split(rendered.(*release.Release).Manifest)
+}
+
+func split(manifest string) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(manifest), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		if err := decoder.Decode(&object.Object); err == io.EOF {
+			return objects, nil
+		} else if err != nil {
+			return nil, err
+		}
+		if len(object.Object) > 0 {
+			objects = append(objects, object)
+		}
+	}
+}
+
+func mustRender(t *testing.T, values map[string]any) []*unstructured.Unstructured {
+	t.Helper()
+	objects, err := render(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}
+
+// pick returns the objects of one kind, strictly decoded: a field that the API does not have is an error.
+func pick[T any](t *testing.T, objects []*unstructured.Unstructured, kind string) map[string]T {
+	t.Helper()
+	found := map[string]T{}
+	for _, object := range objects {
+		if object.GetKind() != kind {
+			continue
+		}
+		var typed T
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, &typed, true); err != nil {
+			t.Fatalf("%s %s: %v", kind, object.GetName(), err)
+		}
+		found[object.GetName()] = typed
+	}
+	return found
+}
+
+func TestPodsAreConfined(t *testing.T) {
+	deployments := pick[appsv1.Deployment](t, mustRender(t, nil), "Deployment")
+	for _, name := range componentNames {
+		deployment, found := deployments[name]
+		if !found {
+			t.Errorf("no Deployment %s", name)
+			continue
+		}
+		pod := deployment.Spec.Template.Spec
+		if pod.SecurityContext == nil || !ptr.Deref(pod.SecurityContext.RunAsNonRoot, false) || ptr.Deref(pod.SecurityContext.RunAsUser, 0) != 65532 {
+			t.Errorf("%s may run as root: %+v", name, pod.SecurityContext)
+		}
+		if pod.SecurityContext.SeccompProfile == nil || pod.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+			t.Errorf("%s has no seccomp profile", name)
+		}
+		if pod.HostNetwork || pod.HostPID || pod.HostIPC || len(pod.InitContainers) > 0 {
+			t.Errorf("%s uses the host's namespaces or has containers that are not checked here", name)
+		}
+		for _, container := range pod.Containers {
+			checkContainer(t, name, container)
+		}
+		if deployment.Spec.Template.Annotations["checksum/config"] == "" {
+			t.Errorf("%s does not restart when its configuration changes", name)
+		}
+	}
+	if len(deployments) != len(componentNames) {
+		t.Errorf("got %d Deployments, want %v", len(deployments), componentNames)
+	}
+}
+
+func checkContainer(t *testing.T, name string, container corev1.Container) {
+	t.Helper()
+	s := container.SecurityContext
+	if s == nil || !ptr.Deref(s.ReadOnlyRootFilesystem, false) || ptr.Deref(s.AllowPrivilegeEscalation, true) ||
+		s.Capabilities == nil || !slices.Contains(s.Capabilities.Drop, "ALL") || len(s.Capabilities.Add) > 0 {
+		t.Errorf("%s is not confined: %+v", name, s)
+	}
+	if container.LivenessProbe == nil || container.ReadinessProbe == nil {
+		t.Errorf("%s has no probes", name)
+	}
+	if container.Resources.Requests.Memory().IsZero() || container.Resources.Limits.Memory().IsZero() {
+		t.Errorf("%s has no memory request or limit", name)
+	}
+	if want := "ghcr.io/virtualcluster/" + name + ":"; !strings.HasPrefix(container.Image, want) {
+		t.Errorf("%s has image %s, want %s…", name, container.Image, want)
+	}
+	if container.ImagePullPolicy != corev1.PullIfNotPresent {
+		t.Errorf("%s has pull policy %s", name, container.ImagePullPolicy)
+	}
+}
+
+func TestRolesHaveNoWildcard(t *testing.T) {
+	objects := mustRender(t, nil)
+	clusterRoles := pick[rbacv1.ClusterRole](t, objects, "ClusterRole")
+	roles := pick[rbacv1.Role](t, objects, "Role")
+	if len(clusterRoles) != len(componentNames) || len(roles) != len(componentNames) {
+		t.Errorf("got %d ClusterRoles and %d Roles, want one of each for %v", len(clusterRoles), len(roles), componentNames)
+	}
+	check := func(name string, rules []rbacv1.PolicyRule) {
+		if len(rules) == 0 {
+			t.Errorf("%s has no rules", name)
+		}
+		for _, rule := range rules {
+			for _, words := range [][]string{rule.Verbs, rule.APIGroups, rule.Resources, rule.NonResourceURLs} {
+				if slices.Contains(words, "*") {
+					t.Errorf("%s has a wildcard: %+v", name, rule)
+				}
+			}
+			for _, verb := range []string{"escalate", "bind", "impersonate"} {
+				if slices.Contains(rule.Verbs, verb) {
+					t.Errorf("%s may %s, which is as good as everything: %+v", name, verb, rule)
+				}
+			}
+		}
+	}
+	for name, role := range clusterRoles {
+		check("ClusterRole "+name, role.Rules)
+	}
+	for name, role := range roles {
+		check("Role "+name, role.Rules)
+	}
+}
+
+func TestAgentWaitsForItsCertificate(t *testing.T) {
+	objects := mustRender(t, nil)
+	agent := pick[appsv1.Deployment](t, objects, "Deployment")["vn-agent"]
+	if !slices.ContainsFunc(agent.Spec.Template.Spec.Volumes, func(v corev1.Volume) bool {
+		return v.Secret != nil && v.Secret.SecretName == "vn-agent-serving" && !ptr.Deref(v.Secret.Optional, false)
+	}) {
+		t.Error("vn-agent does not mount the Secret vn-agent-serving, or starts without it")
+	}
+	service, found := pick[corev1.Service](t, objects, "Service")["vn-agent"]
+	if !found || service.Spec.Ports[0].Port != 10250 || service.Spec.Type != corev1.ServiceTypeClusterIP {
+		t.Errorf("got Service vn-agent %+v, want a ClusterIP with port 10250", service.Spec)
+	}
+	for key, value := range service.Spec.Selector {
+		if agent.Spec.Template.Labels[key] != value {
+			t.Errorf("the Service selects %s=%s, which vn-agent's pods do not carry", key, value)
+		}
+	}
+}
+
+func TestValuesReachTheObjects(t *testing.T) {
+	objects := mustRender(t, map[string]any{
+		"image":   map[string]any{"registry": "registry.example/x", "tag": "v9"},
+		"syncer":  map[string]any{"replicas": 2, "config": map[string]any{"clientConnection": map[string]any{"qps": 7}}, "podAnnotations": map[string]any{"image": "sha256:1"}},
+		"logs":    map[string]any{"verbosity": 4},
+		"vnAgent": map[string]any{"tolerations": []any{map[string]any{"operator": "Exists"}}},
+		"class":   map[string]any{"controlPlane": map[string]any{"exposure": map[string]any{"type": "NodePort", "address": "192.0.2.1"}}},
+	})
+	deployments := pick[appsv1.Deployment](t, objects, "Deployment")
+	pod := deployments["syncer"].Spec.Template
+	if got, want := pod.Spec.Containers[0].Image, "registry.example/x/syncer:v9"; got != want {
+		t.Errorf("got image %s, want %s", got, want)
+	}
+	if !slices.Contains(pod.Spec.Containers[0].Args, "-v=4") {
+		t.Errorf("got args %v, want -v=4", pod.Spec.Containers[0].Args)
+	}
+	if pod.Annotations["image"] != "sha256:1" {
+		t.Errorf("got annotations %v, want the given one", pod.Annotations)
+	}
+	if len(deployments["vn-agent"].Spec.Template.Spec.Tolerations) != 1 {
+		t.Error("the toleration is missing")
+	}
+	config := map[string]any{}
+	if err := sigsyaml.Unmarshal([]byte(pick[corev1.ConfigMap](t, objects, "ConfigMap")["syncer"].Data["config.yaml"]), &config); err != nil {
+		t.Fatal(err)
+	}
+	if qps, _, _ := unstructured.NestedFieldNoCopy(config, "clientConnection", "qps"); qps != float64(7) || config["kind"] != "SyncerConfiguration" {
+		t.Errorf("got config %v, want qps 7 of a SyncerConfiguration", config)
+	}
+	if budgets := pick[policyv1.PodDisruptionBudget](t, objects, "PodDisruptionBudget"); len(budgets) != 1 || budgets["syncer"].Name == "" {
+		t.Errorf("got PodDisruptionBudgets %v, want one for syncer, which alone has two replicas", budgets)
+	}
+	class := classOf(t, objects)
+	if got, _, _ := unstructured.NestedString(class.Object, "spec", "controlPlane", "exposure", "address"); got != "192.0.2.1" {
+		t.Errorf("got exposure address %q, want 192.0.2.1", got)
+	}
+}
+
+func TestClassCanBeLeftOut(t *testing.T) {
+	for _, object := range mustRender(t, map[string]any{"class": map[string]any{"create": false}}) {
+		if object.GetKind() == "VirtualClusterClass" {
+			t.Error("the class is there although class.create is false")
+		}
+	}
+}
+
+func classOf(t *testing.T, objects []*unstructured.Unstructured) *unstructured.Unstructured {
+	t.Helper()
+	i := slices.IndexFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "VirtualClusterClass" })
+	if i < 0 {
+		t.Fatal("no VirtualClusterClass")
+	}
+	return objects[i]
+}
+
+func TestSchemaRefusesBadValues(t *testing.T) {
+	cases := map[string]map[string]any{
+		"a key that is not known":  {"sincer": map[string]any{}},
+		"a nested unknown key":     {"image": map[string]any{"tga": "x"}},
+		"no replicas":              {"syncer": map[string]any{"replicas": 0}},
+		"an unknown pull policy":   {"image": map[string]any{"pullPolicy": "Sometimes"}},
+		"an unknown exposure":      {"class": map[string]any{"controlPlane": map[string]any{"exposure": map[string]any{"type": "Internet"}}}},
+		"a range that is none":     {"class": map[string]any{"network": map[string]any{"serviceCIDR": "10.112"}}},
+		"no sandbox":               {"class": map[string]any{"sandbox": map[string]any{"allowed": []any{}}}},
+		"a version without v":      {"class": map[string]any{"versions": []any{map[string]any{"name": "1.37.1", "image": "x"}}}},
+		"an annotation not a text": {"podAnnotations": map[string]any{"a": 1}},
+		"a word for a number":      {"logs": map[string]any{"verbosity": "loud"}},
+	}
+	for name, values := range cases {
+		t.Run(name, func(t *testing.T) {
+			if _, err := render(values); err == nil {
+				t.Errorf("values %v are accepted", values)
+			}
+		})
+	}
+}
+
+func TestCRDsAreCarried(t *testing.T) {
+	platformChart, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(platformChart.CRDObjects()); got != 2 {
+		t.Errorf("got %d CRDs, want VirtualCluster and VirtualClusterClass", got)
+	}
+}
