@@ -50,3 +50,19 @@ func Kubeconfig(in KubeconfigInput) ([]byte, error) {
 	}
 	return out, nil
 }
+
+// KubeconfigPair returns the client certificate and key (PEM) of the current
+// context of a kubeconfig that Kubeconfig wrote, or nothing if it has none or
+// cannot be read.
+func KubeconfigPair(kubeconfig []byte) (certPEM, keyPEM []byte) {
+	config, err := clientcmd.Load(kubeconfig)
+	if err != nil {
+		return nil, nil
+	}
+	context := config.Contexts[config.CurrentContext]
+	if context == nil || config.AuthInfos[context.AuthInfo] == nil {
+		return nil, nil
+	}
+	user := config.AuthInfos[context.AuthInfo]
+	return user.ClientCertificateData, user.ClientKeyData
+}

@@ -275,6 +275,12 @@ func TestKubeconfig(t *testing.T) {
 	if user == nil || string(user.ClientCertificateData) != "cert" || string(user.ClientKeyData) != "key" {
 		t.Errorf("user = %+v", user)
 	}
+	if cert, key := KubeconfigPair(out); string(cert) != "cert" || string(key) != "key" {
+		t.Errorf("KubeconfigPair = %q, %q", cert, key)
+	}
+	if cert, key := KubeconfigPair([]byte("{")); cert != nil || key != nil {
+		t.Errorf("KubeconfigPair of garbage = %q, %q", cert, key)
+	}
 	if _, err := Kubeconfig(KubeconfigInput{Server: "https://192.0.2.1:6443"}); err == nil {
 		t.Errorf("a kubeconfig that pins no CA was written")
 	}

@@ -1,0 +1,27 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package component
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Pod Security Admission of the control plane's namespace. The control plane
+// needs no privilege, so the strictest level holds there.
+const (
+	labelPodSecurityEnforce = "pod-security.kubernetes.io/enforce"
+	podSecurityRestricted   = "restricted"
+)
+
+// Namespace returns the namespace of the control plane. It holds the tenant's
+// database and keys and nothing else; deleting it deletes the control plane.
+func (s Spec) Namespace() *corev1.Namespace {
+	labels := s.labels()
+	labels[labelPodSecurityEnforce] = podSecurityRestricted
+	return &corev1.Namespace{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+		ObjectMeta: metav1.ObjectMeta{Name: s.NamespaceName(), Labels: labels, Annotations: s.annotations(nil)},
+	}
+}

@@ -1,0 +1,153 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package component
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+)
+
+const (
+	// ContainerName is the name of the control plane's one container.
+	ContainerName = "control-plane"
+	// AnnotationPKIHash, on the pod template, changes with the files that the
+	// process reads only when it starts, so that a change of them restarts it.
+	AnnotationPKIHash = tenancyv1alpha1.LabelPrefix + "pki-hash"
+
+	// user runs the process and owns its files; the image needs no entry for it.
+	user = 65532
+	// gracePeriodSeconds is more than the 15 s in which the process stops by itself.
+	gracePeriodSeconds = 20
+
+	volumeData = "data"
+	volumePKI  = "pki"
+	volumeTemp = "tmp"
+
+	pathVolume = "/var/lib/virtualcluster"
+	// pathData is below the volume's root, which belongs to whoever provisioned
+	// it: the process makes this directory and is alone allowed to read it.
+	pathData = pathVolume + "/data"
+	pathPKI  = "/etc/virtualcluster/pki"
+)
+
+// StatefulSet returns the control plane: one process with etcd, API server and
+// controllers, and a volume for its database.
+//
+// It names no governing Service: a single member needs no name of its own.
+func (s Spec) StatefulSet(pkiHash string) *appsv1.StatefulSet {
+	return &appsv1.StatefulSet{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},
+		ObjectMeta: s.meta(tenancyv1alpha1.ControlPlaneServiceName),
+		Spec: appsv1.StatefulSetSpec{
+			Replicas:            ptr.To[int32](1),
+			PodManagementPolicy: appsv1.ParallelPodManagement,
+			Selector:            &metav1.LabelSelector{MatchLabels: s.podLabels()},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{
+					Labels:      s.podLabels(),
+					Annotations: s.annotations(map[string]string{AnnotationPKIHash: pkiHash}),
+				},
+				Spec: s.pod(),
+			},
+			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{s.volumeClaim()},
+		},
+	}
+}
+
+// pod meets Pod Security level "restricted". The control plane has no business
+// with the API of the cluster it runs in: it gets no token and no service links.
+func (s Spec) pod() corev1.PodSpec {
+	return corev1.PodSpec{
+		AutomountServiceAccountToken:  ptr.To(false),
+		EnableServiceLinks:            ptr.To(false),
+		TerminationGracePeriodSeconds: ptr.To[int64](gracePeriodSeconds),
+		SecurityContext: &corev1.PodSecurityContext{
+			RunAsNonRoot: ptr.To(true),
+			RunAsUser:    ptr.To[int64](user), RunAsGroup: ptr.To[int64](user), FSGroup: ptr.To[int64](user),
+			FSGroupChangePolicy: ptr.To(corev1.FSGroupChangeOnRootMismatch),
+			SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+		Containers: []corev1.Container{s.container()},
+		Volumes: []corev1.Volume{
+			{Name: volumePKI, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+				SecretName: SecretPKI, DefaultMode: ptr.To[int32](0o440),
+			}}},
+			{Name: volumeTemp, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+		},
+	}
+}
+
+func (s Spec) container() corev1.Container {
+	return corev1.Container{
+		Name:  ContainerName,
+		Image: s.Version.Image,
+		Args: []string{
+			"control-plane",
+			"--role=tenant",
+			"--data-dir=" + pathData,
+			"--pki-dir=" + pathPKI,
+			"--service-cluster-ip-range=" + s.ServiceCIDR,
+			"--advertise-address=$(POD_IP)",
+			fmt.Sprintf("--secure-port=%d", tenancyv1alpha1.ControlPlanePort),
+		},
+		Env: []corev1.EnvVar{
+			{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}}},
+			// A quarter less private memory than at 100, for a little CPU: tenants are mostly idle.
+			{Name: "GOGC", Value: "30"},
+		},
+		Ports: []corev1.ContainerPort{{
+			Name: portName, ContainerPort: tenancyv1alpha1.ControlPlanePort, Protocol: corev1.ProtocolTCP,
+		}},
+		Resources: s.ControlPlane.Resources,
+		VolumeMounts: []corev1.VolumeMount{
+			{Name: volumeData, MountPath: pathVolume},
+			{Name: volumePKI, MountPath: pathPKI, ReadOnly: true},
+			{Name: volumeTemp, MountPath: "/tmp"},
+		},
+		SecurityContext: &corev1.SecurityContext{
+			AllowPrivilegeEscalation: ptr.To(false),
+			ReadOnlyRootFilesystem:   ptr.To(true),
+			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+		},
+		// Every second, so that a tenant waits for its control plane and not for the probes.
+		StartupProbe:   probe("/readyz", 1, 180),
+		ReadinessProbe: probe("/readyz", 1, 5),
+		LivenessProbe:  probe("/livez", 10, 6),
+	}
+}
+
+// probe asks the API server, which answers these paths to anyone.
+func probe(path string, periodSeconds, failureThreshold int32) *corev1.Probe {
+	return &corev1.Probe{
+		ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{
+			Path: path, Port: intstr.FromString(portName), Scheme: corev1.URISchemeHTTPS,
+		}},
+		PeriodSeconds: periodSeconds, FailureThreshold: failureThreshold, TimeoutSeconds: 5,
+	}
+}
+
+func (s Spec) volumeClaim() corev1.PersistentVolumeClaim {
+	storage := s.ControlPlane.Storage
+	claim := corev1.PersistentVolumeClaim{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
+		ObjectMeta: metav1.ObjectMeta{Name: volumeData, Labels: s.labels()},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			Resources: corev1.VolumeResourceRequirements{
+				Requests: corev1.ResourceList{corev1.ResourceStorage: storage.Size},
+			},
+		},
+	}
+	if storage.StorageClassName != "" {
+		claim.Spec.StorageClassName = ptr.To(storage.StorageClassName)
+	}
+	return claim
+}

@@ -1,0 +1,55 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package reconciler
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+)
+
+// actionReconcile is the action that every event of vc-manager reports on.
+const actionReconcile = "Reconcile"
+
+// transition is an event about a condition.
+type transition struct {
+	eventType, reason, message string
+}
+
+// recordTransitions writes an event for each condition that changed. Called
+// only after the status was stored, so a retry does not repeat an event.
+func (r *Reconciler) recordTransitions(virtualCluster *tenancyv1alpha1.VirtualCluster, before, after []metav1.Condition) {
+	for _, t := range transitions(before, after) {
+		r.Recorder.Eventf(virtualCluster, nil, t.eventType, t.reason, actionReconcile, "%s", t.message)
+	}
+}
+
+// transitions returns what is worth an event: a condition that became True,
+// and trouble that is new. That something is still being made is not.
+func transitions(before, after []metav1.Condition) []transition {
+	var out []transition
+	for _, now := range after {
+		was := meta.FindStatusCondition(before, now.Type)
+		if was != nil && was.Status == now.Status && was.Reason == now.Reason {
+			continue
+		}
+		switch {
+		case now.Status == metav1.ConditionTrue:
+			out = append(out, transition{corev1.EventTypeNormal, now.Type, "condition " + now.Type + " is True"})
+		case now.Reason == tenancyv1alpha1.ReasonDeleting:
+			out = append(out, transition{corev1.EventTypeNormal, now.Reason, now.Message})
+		case now.Type != tenancyv1alpha1.ConditionReady && isTrouble(now.Reason):
+			out = append(out, transition{corev1.EventTypeWarning, now.Reason, now.Type + ": " + now.Message})
+		}
+	}
+	return out
+}
+
+func isTrouble(reason string) bool {
+	return !slices.Contains([]string{tenancyv1alpha1.ReasonProvisioning, tenancyv1alpha1.ReasonWaiting}, reason)
+}

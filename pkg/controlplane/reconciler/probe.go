@@ -1,0 +1,52 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package reconciler
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// probeTimeout limits one probe.
+const probeTimeout = 2 * time.Second
+
+// ProbeReadyz asks the API server at address (host:port) for /readyz, which it
+// answers to anyone, and accepts no certificate but one that ca (PEM) signed
+// for that host. It keeps no connection: the next probe must find the way anew.
+func ProbeReadyz(ctx context.Context, address string, ca []byte) error {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(ca) {
+		return errors.New("the control plane's authority is not a PEM certificate")
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/readyz", http.NoBody)
+	if err != nil {
+		return fmt.Errorf("building the request: %w", err)
+	}
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	// The body names the checks that fail; a little of it is enough.
+	body, err := io.ReadAll(io.LimitReader(response.Body, 512))
+	if err != nil {
+		return fmt.Errorf("reading /readyz: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("/readyz answers %s: %s", response.Status, body)
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package reconciler
+
+import (
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/controlplane/component"
+	"virtualcluster.io/virtualcluster/pkg/controlplane/pki"
+)
+
+// scope is what the phases of one reconcile hand on to each other.
+type scope struct {
+	// virtualCluster as it was read. Not modified.
+	virtualCluster *tenancyv1alpha1.VirtualCluster
+	// status is what vc-manager owns of the status, as it should become;
+	// stored is what the API server last was told.
+	status, stored tenancyv1alpha1.VirtualClusterStatus
+
+	// class is set by resolveClass, the parts of spec by resolveClass and allocateNetwork.
+	class *tenancyv1alpha1.VirtualClusterClass
+	spec  component.Spec
+	// service is the Service as it exists; hosts are the addresses outside of
+	// the meta cluster by which the API server may be called. Set by ensureService.
+	service *corev1.Service
+	hosts   []string
+	// authorities, agentCA and pkiHash are set by ensureCertificates.
+	authorities *pki.Authorities
+	agentCA     []byte
+	pkiHash     string
+	// statefulSet as it exists. Set by ensureStatefulSet.
+	statefulSet *appsv1.StatefulSet
+
+	// requeueAfter is when to look again if nothing happens; zero means never.
+	requeueAfter time.Duration
+}
+
+func newScope(virtualCluster *tenancyv1alpha1.VirtualCluster) *scope {
+	s := &scope{
+		virtualCluster: virtualCluster,
+		status:         ownStatus(virtualCluster),
+		stored:         ownStatus(virtualCluster),
+		spec: component.Spec{
+			TenantID:       virtualCluster.UID,
+			VirtualCluster: types.NamespacedName{Namespace: virtualCluster.Namespace, Name: virtualCluster.Name},
+		},
+	}
+	if s.status.ControlPlane == nil {
+		s.status.ControlPlane = &tenancyv1alpha1.ControlPlaneStatus{}
+	}
+	s.status.ControlPlane.Namespace = s.spec.NamespaceName()
+	return s
+}
