@@ -1,0 +1,111 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/spf13/pflag"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app"
+	apiserveroptions "k8s.io/kubernetes/cmd/kube-apiserver/app/options"
+)
+
+// apiserverArgs are kube-apiserver's flags. The comment on a flag is the reason
+// for a value that is not kube-apiserver's default.
+func apiserverArgs(o *Options, authentication string) []string {
+	certificates := pki(o.PKIDir)
+	args := []string{
+		"--advertise-address=" + o.AdvertiseAddress,
+		"--bind-address=" + o.BindAddress,
+		"--secure-port=" + strconv.Itoa(o.SecurePort),
+		"--service-cluster-ip-range=" + o.ServiceClusterIPRange,
+		"--service-node-port-range=" + o.ServiceNodePortRange,
+		"--etcd-servers=unix://" + o.etcdSocket(),
+
+		"--tls-cert-file=" + certificates.path(fileServingCert),
+		"--tls-private-key-file=" + certificates.path(fileServingKey),
+		"--tls-min-version=VersionTLS12",
+		"--client-ca-file=" + certificates.path(fileClientCA),
+
+		// Who a request is from. The file allows anonymous requests to the health endpoints only.
+		"--authentication-config=" + authentication,
+		// Node: vn-agent's identity may do what a kubelet may, and NodeRestriction keeps it to its own Node.
+		"--authorization-mode=Node,RBAC",
+		"--enable-admission-plugins=NodeRestriction",
+		// Whether a pod may be privileged is decided by admission and the
+		// syncer, which say why; this switch would only hide their reasons.
+		"--allow-privileged=true",
+
+		"--service-account-issuer=" + o.ServiceAccountIssuer,
+		"--service-account-signing-key-file=" + certificates.path(fileServiceAccountKey),
+		"--service-account-key-file=" + certificates.path(fileServiceAccountKeys),
+
+		"--kubelet-client-certificate=" + certificates.path(fileKubeletClientCert),
+		"--kubelet-client-key=" + certificates.path(fileKubeletClientKey),
+		"--kubelet-certificate-authority=" + certificates.path(fileKubeletServingCA),
+		// Node names of a tenant resolve nowhere.
+		"--kubelet-preferred-address-types=InternalIP",
+
+		"--proxy-client-cert-file=" + certificates.path(fileFrontProxyCert),
+		"--proxy-client-key-file=" + certificates.path(fileFrontProxyKey),
+		"--requestheader-client-ca-file=" + certificates.path(fileRequestHeaderCA),
+		"--requestheader-allowed-names=front-proxy-client",
+		"--requestheader-username-headers=X-Remote-User",
+		"--requestheader-uid-headers=X-Remote-Uid",
+		"--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+
+		// CIS 1.2.15: profiles are read from the process, not through a tenant's credentials.
+		"--profiling=false",
+		o.verbosityFlag(),
+	}
+	return args
+}
+
+// authenticationConfig lets nobody in anonymously but to the health endpoints,
+// which kubelet probes ask without a certificate.
+const authenticationConfig = `apiVersion: apiserver.config.k8s.io/v1
+kind: AuthenticationConfiguration
+anonymous:
+  enabled: true
+  conditions:
+  - path: /livez
+  - path: /readyz
+  - path: /healthz
+`
+
+// runAPIServer runs kube-apiserver until ctx ends.
+func runAPIServer(ctx context.Context, o *Options) error {
+	authentication := filepath.Join(o.runDir(), "authentication.yaml")
+	if err := os.WriteFile(authentication, []byte(authenticationConfig), 0o600); err != nil {
+		return fmt.Errorf("writing the authentication configuration: %w", err)
+	}
+	options := apiserveroptions.NewServerRunOptions()
+	flags := pflag.NewFlagSet("kube-apiserver", pflag.ContinueOnError)
+	for _, set := range options.Flags().FlagSets {
+		flags.AddFlagSet(set)
+	}
+	if err := parse(flags, apiserverArgs(o, authentication)); err != nil {
+		return err
+	}
+	if err := options.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
+		return fmt.Errorf("setting kube-apiserver's feature gates: %w", err)
+	}
+	completed, err := options.Complete(ctx)
+	if err != nil {
+		return fmt.Errorf("completing kube-apiserver's options: %w", err)
+	}
+	if errs := completed.Validate(); len(errs) > 0 {
+		return fmt.Errorf("kube-apiserver's options: %w", utilerrors.NewAggregate(errs))
+	}
+	if err := app.Run(ctx, completed); err != nil {
+		return fmt.Errorf("kube-apiserver: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// Role says which cluster the control plane serves.
+type Role string
+
+const (
+	// RoleTenant runs no controller that the super cluster stands in for.
+	RoleTenant Role = "tenant"
+	// RoleSuper runs every controller: it is the local super cluster.
+	RoleSuper Role = "super"
+)
+
+// Options are what differs between control planes.
+type Options struct {
+	// Role decides the controllers. Default RoleTenant.
+	Role Role
+	// DataDir holds the database, its socket and generated configuration. Made with mode 0700.
+	DataDir string
+	// PKIDir holds the files that pki.go names.
+	PKIDir string
+	// ServiceClusterIPRange is the CIDR of the cluster's Services; the first
+	// address is the Service default/kubernetes.
+	ServiceClusterIPRange string
+	// ServiceNodePortRange is where node ports are allocated from. Default 30000-32767.
+	ServiceNodePortRange string
+	// ServiceAccountIssuer is the issuer of tokens. Default https://kubernetes.default.svc.cluster.local.
+	ServiceAccountIssuer string
+	// AdvertiseAddress is the address at which pods reach this replica.
+	AdvertiseAddress string
+	// BindAddress is what the API server listens on. Default 0.0.0.0.
+	BindAddress string
+	// SecurePort is the API server's port. Default 6443.
+	SecurePort int
+	// Verbosity is klog's. Default 1.
+	Verbosity int
+}
+
+// NewOptions returns the defaults.
+func NewOptions() *Options {
+	return &Options{
+		Role:                 RoleTenant,
+		ServiceNodePortRange: "30000-32767",
+		ServiceAccountIssuer: "https://kubernetes.default.svc.cluster.local",
+		BindAddress:          "0.0.0.0",
+		SecurePort:           6443,
+		Verbosity:            1,
+	}
+}
+
+// AddFlags binds the options to flags.
+func (o *Options) AddFlags(flags *pflag.FlagSet) {
+	flags.StringVar((*string)(&o.Role), "role", string(o.Role), "tenant or super: super runs every controller")
+	flags.StringVar(&o.DataDir, "data-dir", o.DataDir, "directory of the database (required)")
+	flags.StringVar(&o.PKIDir, "pki-dir", o.PKIDir, "directory of the certificates and keys (required)")
+	flags.StringVar(&o.ServiceClusterIPRange, "service-cluster-ip-range", o.ServiceClusterIPRange, "CIDR of the Services (required)")
+	flags.StringVar(&o.ServiceNodePortRange, "service-node-port-range", o.ServiceNodePortRange, "where node ports are allocated from")
+	flags.StringVar(&o.ServiceAccountIssuer, "service-account-issuer", o.ServiceAccountIssuer, "issuer of service account tokens")
+	flags.StringVar(&o.AdvertiseAddress, "advertise-address", o.AdvertiseAddress, "address at which pods reach this replica (required)")
+	flags.StringVar(&o.BindAddress, "bind-address", o.BindAddress, "address that the API server listens on")
+	flags.IntVar(&o.SecurePort, "secure-port", o.SecurePort, "port of the API server")
+	flags.IntVarP(&o.Verbosity, "v", "v", o.Verbosity, "log verbosity")
+}
+
+// maxSocketPath is the longest path of a unix socket on Linux (sun_path, unix(7)).
+const maxSocketPath = 107
+
+// Validate returns every mistake, each naming its flag.
+func (o *Options) Validate() error {
+	var errs []error
+	if o.Role != RoleTenant && o.Role != RoleSuper {
+		errs = append(errs, fmt.Errorf("--role: %q is neither tenant nor super", o.Role))
+	}
+	if o.DataDir == "" {
+		errs = append(errs, errors.New("--data-dir is required"))
+	} else if !filepath.IsAbs(o.DataDir) {
+		errs = append(errs, fmt.Errorf("--data-dir: %q is not an absolute path", o.DataDir))
+	} else if len(o.etcdSocket()) > maxSocketPath {
+		errs = append(errs, fmt.Errorf("--data-dir: %q is too long for the socket in it: use a path of at most %d characters", o.DataDir, maxSocketPath-len("/"+etcdSocketName)))
+	}
+	if o.PKIDir == "" {
+		errs = append(errs, errors.New("--pki-dir is required"))
+	}
+	if prefix, err := netip.ParsePrefix(o.ServiceClusterIPRange); err != nil {
+		errs = append(errs, fmt.Errorf("--service-cluster-ip-range: %q is not a CIDR", o.ServiceClusterIPRange))
+	} else if prefix != prefix.Masked() {
+		errs = append(errs, fmt.Errorf("--service-cluster-ip-range: %q has host bits: did you mean %s?", o.ServiceClusterIPRange, prefix.Masked()))
+	}
+	errs = append(errs, checkAddress("--advertise-address", o.AdvertiseAddress), checkAddress("--bind-address", o.BindAddress))
+	if address, err := netip.ParseAddr(o.AdvertiseAddress); err == nil && (address.IsLoopback() || address.IsUnspecified()) {
+		errs = append(errs, fmt.Errorf("--advertise-address: pods cannot reach %s: use an address of this machine or pod", address))
+	}
+	if o.SecurePort < 1 || o.SecurePort > 65535 {
+		errs = append(errs, fmt.Errorf("--secure-port: %d is not a port", o.SecurePort))
+	}
+	if !strings.HasPrefix(o.ServiceAccountIssuer, "https://") {
+		errs = append(errs, fmt.Errorf("--service-account-issuer: %q is not an https URL", o.ServiceAccountIssuer))
+	}
+	return errors.Join(errs...)
+}
+
+func checkAddress(flag, value string) error {
+	if _, err := netip.ParseAddr(value); err != nil {
+		return fmt.Errorf("%s: %q is not an IP address", flag, value)
+	}
+	return nil
+}
+
+// etcdSocketName is the database's socket in DataDir.
+const etcdSocketName = "etcd.sock"
+
+func (o *Options) etcdSocket() string { return filepath.Join(o.DataDir, etcdSocketName) }
+
+// runDir holds configuration files that this process writes for its own parts.
+func (o *Options) runDir() string { return filepath.Join(o.DataDir, "run") }
+
+// loopbackURL is the API server's address for the other parts of this process.
+func (o *Options) loopbackURL() string {
+	host := "127.0.0.1"
+	if bind, err := netip.ParseAddr(o.BindAddress); err == nil && !bind.IsUnspecified() {
+		host = o.BindAddress
+	}
+	return "https://" + netip.AddrPortFrom(netip.MustParseAddr(host), uint16(o.SecurePort)).String()
+}
+
+func (o *Options) verbosityFlag() string { return "--v=" + strconv.Itoa(o.Verbosity) }
