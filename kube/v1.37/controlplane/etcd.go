@@ -22,7 +22,8 @@ const (
 	// etcdQuotaBytes is where etcd refuses writes. The etcd documentation
 	// suggests 8 GiB at the most; 4 GiB keeps restarts of a tenant short.
 	etcdQuotaBytes = 4 << 30
-	// etcdCompaction is left to the API server, which compacts every five minutes.
+	// etcdMember is the name of the one voter. Compaction is left to the API
+	// server, which compacts every five minutes.
 	etcdMember = "control-plane-0"
 )
 

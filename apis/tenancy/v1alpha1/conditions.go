@@ -1,0 +1,50 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Condition types of a VirtualCluster. All of them are True in a healthy one.
+// The comment of each says who writes it.
+const (
+	// ConditionReady summarises the others: the tenant can be handed its
+	// kubeconfig, and pods will run. Written by vc-manager.
+	ConditionReady = "Ready"
+	// ConditionClassResolved: the class exists and offers the version. Written by vc-manager.
+	ConditionClassResolved = "ClassResolved"
+	// ConditionNetworkAllocated: the tenant holds a slice of the service range. Written by vc-manager.
+	ConditionNetworkAllocated = "NetworkAllocated"
+	// ConditionCertificatesReady: every CA, leaf and kubeconfig is in place. Written by vc-manager.
+	ConditionCertificatesReady = "CertificatesReady"
+	// ConditionControlPlaneReady: the tenant's API server answers. Written by vc-manager.
+	ConditionControlPlaneReady = "ControlPlaneReady"
+	// ConditionSyncerReady: the syncer is connected to the tenant and has
+	// synced once. Written by the syncer.
+	ConditionSyncerReady = "SyncerReady"
+	// ConditionNodeReady: the virtual node is registered and its lease is
+	// renewed. Written by vn-agent.
+	ConditionNodeReady = "NodeReady"
+)
+
+// Reasons of the conditions above.
+const (
+	// ReasonReady: what the condition is about is as it should be.
+	ReasonReady = "Ready"
+	// ReasonClassNotFound: spec.className names no VirtualClusterClass. Remedy: create the class or name another.
+	ReasonClassNotFound = "ClassNotFound"
+	// ReasonVersionNotOffered: spec.version is not one of the class's versions. Remedy: see the message, which lists them.
+	ReasonVersionNotOffered = "VersionNotOffered"
+	// ReasonServiceRangeExhausted: no slice of the class's service range is free. Remedy: delete a tenant or use a class with another range.
+	ReasonServiceRangeExhausted = "ServiceRangeExhausted"
+	// ReasonProvisioning: the step is under way.
+	ReasonProvisioning = "Provisioning"
+	// ReasonControlPlaneUnavailable: the API server does not answer (the message says what was seen).
+	ReasonControlPlaneUnavailable = "ControlPlaneUnavailable"
+	// ReasonTenantUnreachable: the writer of the condition cannot reach the tenant's API server.
+	ReasonTenantUnreachable = "TenantUnreachable"
+	// ReasonWaiting: another condition must be True first; the message names it.
+	ReasonWaiting = "Waiting"
+	// ReasonDeleting: the VirtualCluster is being deleted.
+	ReasonDeleting = "Deleting"
+	// ReasonError: a step failed and is retried with back-off; the message has the error.
+	ReasonError = "Error"
+)
