@@ -1,0 +1,118 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package local
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"virtualcluster.io/virtualcluster/pkg/local/host"
+)
+
+const (
+	// daemonPath is where daemons look for programs of the machine.
+	daemonPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	// logsDir is the only folder that a failed Up leaves.
+	logsDir = "logs"
+	// containerdSocket is where containerd listens, inside.
+	containerdSocket = "/run/containerd/containerd.sock"
+)
+
+// Names of the daemons, of their logs and of their pid files.
+const (
+	daemonContainerd   = "containerd"
+	daemonControlPlane = "control-plane"
+	daemonScheduler    = "scheduler"
+	daemonKubelet      = "kubelet"
+	daemonProxy        = "proxy"
+)
+
+// daemonNames lists the daemons in the order they are started.
+func daemonNames() []string {
+	return []string{daemonContainerd, daemonControlPlane, daemonScheduler, daemonKubelet, daemonProxy}
+}
+
+// stopGrace is how long a daemon may take to end by itself. The control plane
+// has etcd to close.
+func stopGrace(name string) time.Duration {
+	if name == daemonControlPlane {
+		return 15 * time.Second
+	}
+	return 5 * time.Second
+}
+
+// newDaemon says how a daemon is run. It is pure.
+func newDaemon(l layout, options Options, s *state, name string) host.Daemon {
+	return host.Daemon{
+		Argv: daemonArgv(options, s, name),
+		// The wrapper of gVisor's shim, where there is one, comes before the shim.
+		Env:     []string{"PATH=" + inside + "/bin:" + options.BinDir + ":" + daemonPath, "HOME=/root"},
+		PidFile: l.pidFile(name),
+		LogFile: l.logFile(name),
+	}
+}
+
+func daemonArgv(options Options, s *state, name string) []string {
+	kube := filepath.Join(options.BinDir, "kube")
+	etc := func(file string) string { return filepath.Join(inside, "etc", file) }
+	switch name {
+	case daemonContainerd:
+		return []string{filepath.Join(options.BinDir, "containerd"), "--config=" + etc("containerd.toml")}
+	case daemonControlPlane:
+		return []string{
+			kube, "control-plane", "--role=super",
+			"--data-dir=" + filepath.Join(inside, "control-plane"),
+			"--pki-dir=" + filepath.Join(inside, "pki"),
+			"--service-cluster-ip-range=" + serviceCIDR,
+			"--service-node-port-range=30000-32767",
+			"--cluster-cidr=" + podCIDR,
+			"--advertise-address=" + s.NodeIP.String(),
+			"--secure-port=" + strconv.Itoa(s.APIPort),
+		}
+	case daemonScheduler:
+		return []string{
+			kube, "scheduler", "--config=" + etc("scheduler.yaml"), "--bind-address=127.0.0.1",
+			"--authentication-kubeconfig=" + etc("scheduler.kubeconfig"),
+			"--authorization-kubeconfig=" + etc("scheduler.kubeconfig"),
+		}
+	case daemonKubelet:
+		return []string{
+			kube, "kubelet", "--config=" + etc("kubelet.yaml"), "--kubeconfig=" + etc("kubelet.kubeconfig"),
+			"--hostname-override=" + NodeName, "--node-ip=" + s.NodeIP.String(), "--v=2",
+		}
+	default:
+		return []string{kube, "proxy", "--config=" + etc("proxy.yaml")}
+	}
+}
+
+// daemonPorts are what a daemon listens on, at the node's address or its loopback.
+func daemonPorts(s *state, name string) []netip.AddrPort {
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	at := func(address netip.Addr, port int) netip.AddrPort { return netip.AddrPortFrom(address, uint16(port)) }
+	switch name {
+	case daemonControlPlane:
+		return []netip.AddrPort{at(s.NodeIP, s.APIPort), at(loopback, 2380), at(loopback, 10257)}
+	case daemonScheduler:
+		return []netip.AddrPort{at(loopback, 10259)}
+	case daemonKubelet:
+		return []netip.AddrPort{at(s.NodeIP, 10250), at(loopback, 10248)}
+	case daemonProxy:
+		return []netip.AddrPort{at(s.NodeIP, 10256), at(loopback, 10249)}
+	default:
+		return nil
+	}
+}
+
+// clashingPort returns a port that the API cannot have because another part
+// of the cluster needs it.
+func clashingPort(apiPort int) error {
+	if slices.Contains([]int{2380, 10248, 10249, 10250, 10256, 10257, 10259}, apiPort) || (apiPort >= 30000 && apiPort <= 32767) {
+		return fmt.Errorf("the API port %d is in use by another part of the cluster; choose another with --api-port", apiPort)
+	}
+	return nil
+}
