@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"path/filepath"
 
 	"virtualcluster.io/virtualcluster/pkg/local/image"
@@ -43,7 +44,7 @@ func (in inputs) program(p, name string) (image.Entry, error) {
 }
 
 // describe makes the description of an image.
-type describe func(in inputs) (image.Spec, error)
+type describe func(ctx context.Context, in inputs) (image.Spec, error)
 
 // catalog lists every image by the name of its archive. The platform's own commands are
 // not in it: ko builds their images.
@@ -60,7 +61,7 @@ func catalog() map[string]describe {
 
 // describeControlPlane is the Kubernetes of a tenant. Data lies in /data; HOME is where
 // kubectl may write its cache.
-func describeControlPlane(in inputs) (image.Spec, error) {
+func describeControlPlane(_ context.Context, in inputs) (image.Spec, error) {
 	kube, err := in.program("/kube", "kube")
 	return image.Spec{
 		Reference: "ghcr.io/virtualcluster/control-plane:" + kubernetesTag,
@@ -79,7 +80,7 @@ func describeControlPlane(in inputs) (image.Spec, error) {
 }
 
 // describePause keeps the user id of the pause image it stands for.
-func describePause(in inputs) (image.Spec, error) {
+func describePause(_ context.Context, in inputs) (image.Spec, error) {
 	pause, err := in.program("/pause", "pause")
 	return image.Spec{
 		Reference: "registry.k8s.io/pause:3.10.1",
@@ -90,7 +91,7 @@ func describePause(in inputs) (image.Spec, error) {
 
 // describeCoreDNS relies on the runtime to let everybody bind port 53, as containerd 2
 // does: the program has no file capability.
-func describeCoreDNS(in inputs) (image.Spec, error) {
+func describeCoreDNS(_ context.Context, in inputs) (image.Spec, error) {
 	coredns, err := in.program("/coredns", "coredns")
 	return image.Spec{
 		Reference: "registry.k8s.io/coredns/coredns:" + corednsTag,
@@ -101,7 +102,7 @@ func describeCoreDNS(in inputs) (image.Spec, error) {
 
 // describeProvisioner has a Cmd and no Entrypoint, like the image it stands for: manifests
 // give the whole command.
-func describeProvisioner(in inputs) (image.Spec, error) {
+func describeProvisioner(_ context.Context, in inputs) (image.Spec, error) {
 	const name = "local-path-provisioner"
 	provisioner, err := in.program("/usr/bin/"+name, name)
 	return image.Spec{

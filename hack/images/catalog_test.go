@@ -77,7 +77,7 @@ func read(t *testing.T, archive string) (v1.Config, map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	paths := map[string]string{}
 	for reader := tar.NewReader(stream); ; {
 		header, err := reader.Next()
@@ -143,7 +143,7 @@ func TestImages(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if err := run(in, out, "", []string{name}); err != nil {
+			if err := run(t.Context(), in, out, "", []string{name}); err != nil {
 				t.Fatal(err)
 			}
 			archive := filepath.Join(out, name+".tar")
@@ -216,7 +216,7 @@ func TestRefusals(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			err := run(tc.in, t.TempDir(), tc.koCache, tc.names)
+			err := run(t.Context(), tc.in, t.TempDir(), tc.koCache, tc.names)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want one with %q", err, tc.want)
 			}

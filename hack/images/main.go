@@ -17,6 +17,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"maps"
@@ -35,16 +36,16 @@ func main() {
 	out := flag.String("out", "bin/images", "folder for the archives")
 	koCache := flag.String("ko-cache", "", "write ko's base image into this cache folder instead")
 	flag.Parse()
-	if err := run(in, *out, *koCache, flag.Args()); err != nil {
+	if err := run(context.Background(), in, *out, *koCache, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "images:", err)
 		os.Exit(1)
 	}
 }
 
 // run writes ko's base image when koCache is set, else the named images.
-func run(in inputs, out, koCache string, names []string) error {
+func run(ctx context.Context, in inputs, out, koCache string, names []string) error {
 	if koCache == "" {
-		return writeImages(in, out, names)
+		return writeImages(ctx, in, out, names)
 	}
 	if len(names) > 0 {
 		return fmt.Errorf("--ko-cache takes no image names, got: %s", strings.Join(names, ", "))
@@ -58,7 +59,7 @@ func run(in inputs, out, koCache string, names []string) error {
 }
 
 // writeImages writes the named images into the folder out.
-func writeImages(in inputs, out string, names []string) error {
+func writeImages(ctx context.Context, in inputs, out string, names []string) error {
 	all := catalog()
 	if len(names) == 0 {
 		return fmt.Errorf("name at least one image of: %s", known(all))
@@ -71,7 +72,7 @@ func writeImages(in inputs, out string, names []string) error {
 		if !ok {
 			return fmt.Errorf("there is no image %q; there are: %s", name, known(all))
 		}
-		spec, err := describe(in)
+		spec, err := describe(ctx, in)
 		if err != nil {
 			return fmt.Errorf("describing image %s: %w", name, err)
 		}

@@ -14,7 +14,7 @@ func requireStatic(path string) error {
 	if err != nil {
 		return fmt.Errorf("reading program %s: %w", path, err)
 	}
-	defer program.Close()
+	defer func() { _ = program.Close() }() // it was only read
 	for _, segment := range program.Progs {
 		if segment.Type == elf.PT_INTERP {
 			return fmt.Errorf("program %s is dynamically linked and would not start in an image without libraries", path)

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -34,11 +35,11 @@ hosts: files dns
 
 // userland is a small Unix: busybox under the name of each of its tools, accounts and a
 // place for temporary files.
-func userland(in inputs) ([]image.Entry, error) {
+func userland(ctx context.Context, in inputs) ([]image.Entry, error) {
 	if err := requireStatic(in.busybox); err != nil {
 		return nil, fmt.Errorf("%w; on Debian, install busybox-static", err)
 	}
-	tools, err := applets(in.busybox)
+	tools, err := applets(ctx, in.busybox)
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +61,8 @@ func userland(in inputs) ([]image.Entry, error) {
 }
 
 // applets asks busybox for the names of its tools, without its own.
-func applets(busybox string) ([]string, error) {
-	list, err := exec.Command(busybox, "--list").Output()
+func applets(ctx context.Context, busybox string) ([]string, error) {
+	list, err := exec.CommandContext(ctx, busybox, "--list").Output()
 	if err != nil {
 		return nil, fmt.Errorf("listing tools of %s: %w", busybox, err)
 	}
@@ -74,8 +75,8 @@ func applets(busybox string) ([]string, error) {
 	return tools, nil
 }
 
-func describeBusybox(in inputs) (image.Spec, error) {
-	entries, err := userland(in)
+func describeBusybox(ctx context.Context, in inputs) (image.Spec, error) {
+	entries, err := userland(ctx, in)
 	return image.Spec{
 		Reference: "docker.io/library/busybox:1.36",
 		Entries:   entries,
@@ -86,12 +87,12 @@ func describeBusybox(in inputs) (image.Spec, error) {
 // describeAgnhost is Kubernetes' test image. It runs as root, as tests expect that bind
 // low ports or change files. The certificate is the one agnhost serves with unless told
 // otherwise; it is published in its source and protects nothing.
-func describeAgnhost(in inputs) (image.Spec, error) {
+func describeAgnhost(ctx context.Context, in inputs) (image.Spec, error) {
 	agnhost, err := in.program("/agnhost", "agnhost")
 	if err != nil {
 		return image.Spec{}, err
 	}
-	entries, err := userland(in)
+	entries, err := userland(ctx, in)
 	certificate := filepath.Join(in.bin, "agnhost-certificate")
 	return image.Spec{
 		Reference: "registry.k8s.io/e2e-test-images/agnhost:2.66.1",

@@ -24,16 +24,18 @@ OTHER_ARCHIVES := $(OTHER_IMAGES:%=bin/images/%.tar)
 .PHONY: images
 images: $(PLATFORM_ARCHIVES) $(OTHER_ARCHIVES) ## Build every image of the local super cluster into bin/images/.
 
-# The platform's commands. ko writes an archive in one go only, so it writes beside the
-# old one, which stays when nothing changed.
+# The platform's commands. ko always writes its archive, so it does so beside the old
+# one, which stays when nothing changed. What ko says matters only when it fails.
 .PHONY: $(PLATFORM_ARCHIVES)
 $(PLATFORM_ARCHIVES): bin/images/%.tar: $(KO) $(IMAGES_TOOL)
 	@mkdir -p $(@D)
 	@KOCACHE=$(CURDIR)/$(KO_CACHE) KO_DOCKER_REPO=$(IMAGE_REPOSITORY) \
 		KO_DEFAULTBASEIMAGE=$$($(IMAGES_TOOL) --ko-cache $(KO_CACHE)) \
 		$(KO) build --push=false --sbom=none --base-import-paths --tags $(VERSION) --image-user 65532:65532 \
-		--platform linux/$$(go env GOARCH) --tarball $@.new ./cmd/$* >/dev/null
+		--platform linux/$$(go env GOARCH) \
+		--tarball $@.new ./cmd/$* >$@.log 2>&1 || { cat $@.log >&2; rm -f $@.new $@.log; exit 1; }
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; echo wrote $@; fi
+	@rm $@.log
 
 # All others.
 .PHONY: $(OTHER_ARCHIVES)
@@ -77,9 +79,11 @@ bin/local-path-provisioner: $(PROVISIONER_MODULE)/go.mod $(PROVISIONER_MODULE)/g
 
 # agnhost serves TLS with the certificate that lies beside its source.
 AGNHOST_PATH := test/images/agnhost
+AGNHOST_VERSION := 2.66.1
 
 bin/agnhost: $(KUBE_MODULE)/go.mod $(KUBE_MODULE)/go.sum
 	@mkdir -p $@-certificate
 	cd $(KUBE_MODULE) && install -m 644 -t $(CURDIR)/$@-certificate \
 		"$$(go list -f '{{.Dir}}' k8s.io/kubernetes/$(AGNHOST_PATH))"/porter/localhost.{crt,key}
-	cd $(KUBE_MODULE) && go build -ldflags '-s -w' -o $(CURDIR)/$@ k8s.io/kubernetes/$(AGNHOST_PATH)
+	cd $(KUBE_MODULE) && go build -ldflags '-s -w -X main.Version=$(AGNHOST_VERSION)' \
+		-o $(CURDIR)/$@ k8s.io/kubernetes/$(AGNHOST_PATH)

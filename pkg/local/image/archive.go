@@ -4,11 +4,12 @@
 package image
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -35,17 +36,20 @@ func WriteFile(path string, spec Spec) (written bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	same, err := holds(path, img)
-	if same || err != nil {
-		return false, err
+	want, err := tarball.ComputeManifest(img)
+	if err != nil {
+		return false, fmt.Errorf("computing manifest: %w", err)
+	}
+	if holds(path, want) {
+		return false, nil
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return false, fmt.Errorf("creating archive: %w", err)
 	}
-	defer os.Remove(file.Name()) // fails, as it should, once the file was renamed
+	defer func() { _ = os.Remove(file.Name()) }() // it is gone once it was renamed
 	if err := fill(file, img); err != nil {
-		return false, err
+		return false, fmt.Errorf("filling archive: %w", err)
 	}
 	if err := os.Rename(file.Name(), path); err != nil {
 		return false, fmt.Errorf("moving archive into place: %w", err)
@@ -55,18 +59,11 @@ func WriteFile(path string, spec Spec) (written bool, err error) {
 
 // fill writes the archive to the file, makes it readable for everybody and closes it.
 func fill(file *os.File, img map[name.Reference]v1.Image) error {
-	if err := write(file, img); err != nil {
-		file.Close()
-		return err
+	err := write(file, img)
+	if err == nil {
+		err = file.Chmod(0o644)
 	}
-	if err := file.Chmod(0o644); err != nil {
-		file.Close()
-		return fmt.Errorf("setting mode of archive: %w", err)
-	}
-	if err := file.Close(); err != nil {
-		return fmt.Errorf("closing archive: %w", err)
-	}
-	return nil
+	return errors.Join(err, file.Close())
 }
 
 // write writes the archive to w.
@@ -77,20 +74,15 @@ func write(w io.Writer, img map[name.Reference]v1.Image) error {
 	return nil
 }
 
-// holds reports whether the file path is an archive of this image under this name. It
-// compares the manifests, which name everything else by its digest. Whatever is no
-// archive is simply not this one.
-func holds(path string, img map[name.Reference]v1.Image) (bool, error) {
-	want, err := tarball.ComputeManifest(img)
-	if err != nil {
-		return false, fmt.Errorf("computing manifest: %w", err)
-	}
+// holds reports whether the file path is an archive with this manifest. It compares the
+// names and the digest of the configuration, in which those of the layers are. Whatever
+// cannot be read as an archive is simply not this one.
+func holds(path string, want tarball.Manifest) bool {
 	got, err := tarball.LoadManifest(func() (io.ReadCloser, error) { return os.Open(path) })
 	if err != nil {
-		return false, nil //nolint:nilerr // it is written anew, and an unreadable folder fails there
+		return false
 	}
-	return len(got) == 1 && len(want) == 1 &&
-		got[0].Config == want[0].Config &&
-		reflect.DeepEqual(got[0].RepoTags, want[0].RepoTags) &&
-		reflect.DeepEqual(got[0].Layers, want[0].Layers), nil
+	return slices.EqualFunc(got, want, func(a, b tarball.Descriptor) bool {
+		return a.Config == b.Config && slices.Equal(a.RepoTags, b.RepoTags)
+	})
 }

@@ -114,7 +114,7 @@ func (e Entry) copySource(layer *tar.Writer) error {
 	if err != nil {
 		return fmt.Errorf("opening content of %s: %w", e.path, err)
 	}
-	defer source.Close()
+	defer func() { _ = source.Close() }() // it was only read
 	info, err := source.Stat()
 	if err != nil {
 		return fmt.Errorf("reading size of %s: %w", e.source, err)

@@ -38,7 +38,7 @@ func newLayer(entries []Entry) (*layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }() // ends the writer when reading failed
 	l.digest, l.size, err = v1.SHA256(stream)
 	if err != nil {
 		return nil, fmt.Errorf("computing digest of layer: %w", err)
