@@ -40,12 +40,23 @@ app.kubernetes.io/name: {{ . }}
 {{- toYaml (mergeOverwrite $base (deepCopy $values.config)) -}}
 {{- end }}
 
-{{/* Rules of a component, as generated from the markers in its code. Call with a dict: root, component. */}}
-{{- define "virtualcluster.role" -}}
+{{/*
+Rules of a component as JSON, {"rules": [...]}, as generated from the markers in
+its code. Call with a dict: root, component, kind (ClusterRole or Role). No
+rules of that kind give an empty list.
+*/}}
+{{- define "virtualcluster.rules" -}}
 {{- $file := printf "files/rbac/%s.yaml" .component -}}
 {{- $generated := .root.Files.Get $file -}}
 {{- if not $generated -}}
 {{- fail (printf "%s is missing or empty: run `make generate`" $file) -}}
 {{- end -}}
-{{- $generated -}}
+{{- $rules := list -}}
+{{- range $document := regexSplit "(?m)^---$" $generated -1 -}}
+{{- $role := fromYaml $document -}}
+{{- if eq (get $role "kind") $.kind -}}
+{{- $rules = concat $rules $role.rules -}}
+{{- end -}}
+{{- end -}}
+{{- dict "rules" $rules | toJson -}}
 {{- end }}
