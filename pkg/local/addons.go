@@ -11,8 +11,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -80,20 +82,35 @@ func applyAddons(ctx context.Context, superClient client.Client) (changed bool, 
 	return changed, nil
 }
 
+// applyAddon reports a change if what was there lacked anything of object.
 func applyAddon(ctx context.Context, superClient client.Client, object *unstructured.Unstructured) (changed bool, err error) {
-	before, after := &unstructured.Unstructured{}, object.DeepCopy()
-	before.SetGroupVersionKind(object.GroupVersionKind())
-	if err := superClient.Get(ctx, client.ObjectKeyFromObject(object), before); client.IgnoreNotFound(err) != nil {
+	found := &unstructured.Unstructured{}
+	found.SetGroupVersionKind(object.GroupVersionKind())
+	if err := superClient.Get(ctx, client.ObjectKeyFromObject(object), found); client.IgnoreNotFound(err) != nil {
 		return false, err
 	}
-	if err := apply(ctx, superClient, after); err != nil {
-		return false, err
+	return !contains(found.Object, object.Object), apply(ctx, superClient, object.DeepCopy())
+}
+
+// contains reports whether value holds all that part does: maps may hold more,
+// lists and all else must be the same.
+func contains(value, part any) bool {
+	switch part := part.(type) {
+	case map[string]any:
+		whole, ok := value.(map[string]any)
+		if !ok {
+			return false
+		}
+		for key := range part {
+			if !contains(whole[key], part[key]) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		whole, ok := value.([]any)
+		return ok && slices.EqualFunc(whole, part, contains)
+	default:
+		return equality.Semantic.DeepEqual(value, part)
 	}
-	if err := superClient.Get(ctx, client.ObjectKeyFromObject(object), after); err != nil {
-		return false, err
-	}
-	if before.GetGeneration() != 0 {
-		return before.GetGeneration() != after.GetGeneration(), nil // A status of its own changes the version too.
-	}
-	return before.GetResourceVersion() != after.GetResourceVersion(), nil
 }

@@ -70,7 +70,6 @@ func daemonArgv(options Options, s *state, name string) []string {
 			"--pki-dir=" + filepath.Join(inside, "pki"),
 			"--service-cluster-ip-range=" + serviceCIDR,
 			"--service-node-port-range=30000-32767",
-			"--cluster-cidr=" + podCIDR,
 			"--advertise-address=" + s.NodeIP.String(),
 			"--secure-port=" + strconv.Itoa(s.APIPort),
 		}
