@@ -1,0 +1,287 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplanetest
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"virtualcluster.io/virtualcluster/pkg/controlplane/pki"
+)
+
+// Roles of a control plane: RoleSuper runs every controller, RoleTenant those
+// that a tenant's control plane runs.
+const (
+	RoleTenant = "tenant"
+	RoleSuper  = "super"
+)
+
+const (
+	// startTimeout is how long a control plane may take until it is ready: it
+	// takes 4 s on an idle machine.
+	startTimeout = 2 * time.Minute
+	// stopTimeout is how long it may take to stop before it is killed.
+	stopTimeout = 20 * time.Second
+	// logTail is how much of the log a failing test shows, in bytes.
+	logTail = 8 << 10
+	// advertised is the address that the control plane publishes as its own.
+	// It must not be loopback; nothing goes there (RFC 5737).
+	advertised = "192.0.2.1"
+)
+
+// Options says what to start. The zero value is a tenant's control plane.
+type Options struct {
+	// Role is RoleTenant (the default) or RoleSuper.
+	Role string
+	// ServiceCIDR is the range of ClusterIPs. Default 10.96.0.0/16.
+	ServiceCIDR string
+	// KubeletServingCA (PEM) verifies the kubelets that the API server calls.
+	// Default: an authority that signed nothing.
+	KubeletServingCA []byte
+}
+
+// Instance is a running control plane.
+type Instance struct {
+	// Config is for a client in system:masters. Its rate is not limited.
+	Config *rest.Config
+	// Kubeconfig is the same as a file's content.
+	Kubeconfig []byte
+	// Authorities are the control plane's, to issue other identities.
+	Authorities *pki.Authorities
+	// Dir holds the database, the PKI and the log of the process; it is
+	// removed when the test ends.
+	Dir string
+
+	exited <-chan error
+	pid    int
+}
+
+// Start starts a control plane and returns when it is ready. It is stopped
+// when the test ends, and if the test's process dies.
+func Start(t testing.TB, options Options) *Instance {
+	t.Helper()
+	if options.Role == "" {
+		options.Role = RoleTenant
+	}
+	if options.ServiceCIDR == "" {
+		options.ServiceCIDR = "10.96.0.0/16"
+	}
+	binary, err := kubeBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not t.TempDir: its path holds the test's name, and a path of a unix socket is short.
+	dir, err := os.MkdirTemp("", "vc-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("removing the control plane's directory: %v", err)
+		}
+	})
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	instance := &Instance{Dir: dir}
+	if err := instance.prepare(options, port); err != nil {
+		t.Fatalf("preparing the control plane: %v", err)
+	}
+	if err := instance.run(binary, options, port); err != nil {
+		t.Fatalf("starting the control plane: %v", err)
+	}
+	t.Cleanup(func() { instance.stop(t) })
+	if err := instance.waitReady(t.Context()); err != nil {
+		t.Fatalf("waiting for the control plane: %v\nthe end of its log:\n%s", err, instance.log())
+	}
+	return instance
+}
+
+// prepare writes the PKI and makes the client's configuration.
+func (i *Instance) prepare(options Options, port int) error {
+	now := time.Now()
+	id := filepath.Base(i.Dir)
+	authorities, err := pki.NewAuthorities(id, now)
+	if err != nil {
+		return err
+	}
+	i.Authorities = authorities
+	if options.KubeletServingCA == nil {
+		kubelets, err := pki.NewAuthority("kubelets:"+id, now)
+		if err != nil {
+			return err
+		}
+		options.KubeletServingCA = kubelets.CertPEM()
+	}
+	files, err := pki.ControlPlaneFiles(pki.FilesInput{
+		Authorities:      authorities,
+		ServingDNSNames:  []string{"localhost", "kubernetes", "kubernetes.default.svc"},
+		ServingIPs:       []net.IP{net.IPv4(127, 0, 0, 1)},
+		KubeletServingCA: options.KubeletServingCA,
+	}, now)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(i.pkiDir(), 0o700); err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(i.pkiDir(), name), content, 0o600); err != nil {
+			return err
+		}
+	}
+	certPEM, keyPEM, err := authorities.PlatformClient.Issue(pki.Leaf{
+		CommonName: "test-admin", Organizations: []string{"system:masters"},
+		Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, now)
+	if err != nil {
+		return err
+	}
+	i.Kubeconfig, err = pki.Kubeconfig(pki.KubeconfigInput{
+		Server: fmt.Sprintf("https://127.0.0.1:%d", port), CA: authorities.Server.CertPEM(),
+		ClientCert: certPEM, ClientKey: keyPEM, ClusterName: id, UserName: "test-admin",
+	})
+	if err != nil {
+		return err
+	}
+	i.Config, err = clientcmd.RESTConfigFromKubeConfig(i.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	i.Config.QPS = -1
+	return nil
+}
+
+// run starts the process, with its output in a file.
+func (i *Instance) run(binary string, options Options, port int) error {
+	output, err := os.Create(i.logFile())
+	if err != nil {
+		return err
+	}
+	defer output.Close()
+	command := exec.Command(binary, "control-plane", //nolint:noctx // stopped by stop, which gives it time.
+		"--role="+options.Role,
+		"--data-dir="+filepath.Join(i.Dir, "data"),
+		"--pki-dir="+i.pkiDir(),
+		"--service-cluster-ip-range="+options.ServiceCIDR,
+		"--advertise-address="+advertised,
+		"--bind-address=127.0.0.1",
+		"--secure-port="+strconv.Itoa(port),
+	)
+	command.Stdout, command.Stderr = output, output
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started, exited := make(chan error), make(chan error, 1)
+	go func() {
+		// The death signal is sent when the thread ends that started the
+		// process: keep it until the process has ended.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := command.Start()
+		started <- err
+		if err == nil {
+			exited <- command.Wait()
+			close(exited)
+		}
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	i.exited, i.pid = exited, command.Process.Pid
+	return nil
+}
+
+func (i *Instance) stop(t testing.TB) {
+	// An error here means that the process has ended already.
+	_ = syscall.Kill(i.pid, syscall.SIGTERM)
+	timer := time.NewTimer(stopTimeout)
+	defer timer.Stop()
+	select {
+	case <-i.exited:
+	case <-timer.C:
+		_ = syscall.Kill(i.pid, syscall.SIGKILL)
+		<-i.exited
+		t.Errorf("the control plane did not stop in %s; the end of its log:\n%s", stopTimeout, i.log())
+	}
+}
+
+func (i *Instance) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	client, err := rest.HTTPClientFor(i.Config)
+	if err != nil {
+		return err
+	}
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	last := errors.New("it was not asked yet")
+	for {
+		select {
+		case err := <-i.exited:
+			return fmt.Errorf("it ended: %w", err)
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ctx.Err(), last)
+		case <-ticker.C:
+			if last = readyz(ctx, client, i.Config.Host); last == nil {
+				return nil
+			}
+		}
+	}
+}
+
+func readyz(ctx context.Context, client *http.Client, host string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, host+"/readyz", http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return errors.New("/readyz answers " + response.Status)
+	}
+	return nil
+}
+
+func (i *Instance) pkiDir() string  { return filepath.Join(i.Dir, "pki") }
+func (i *Instance) logFile() string { return filepath.Join(i.Dir, "control-plane.log") }
+
+// log returns the end of the process's log.
+func (i *Instance) log() []byte {
+	content, err := os.ReadFile(i.logFile())
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return content[max(0, len(content)-logTail):]
+}
+
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer listener.Close()
+	address, ok := listener.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0, fmt.Errorf("listening on %v", listener.Addr())
+	}
+	return address.Port, nil
+}
