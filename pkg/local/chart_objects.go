@@ -5,7 +5,6 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -145,8 +144,8 @@ func waitForDeployments(ctx context.Context, superClient client.Client, namespac
 	if err == nil {
 		return nil
 	}
-	if !wait.Interrupted(err) || errors.Is(err, context.Canceled) {
-		return fmt.Errorf("waiting for the platform's pods: %w", err)
+	if ctx.Err() != nil { // The caller gave up, not this function.
+		return fmt.Errorf("waiting for %s: %w", strings.Join(waiting, ", "), err)
 	}
 	return fmt.Errorf("%s not available after %s%s", strings.Join(waiting, ", "), timeout, explainPods(ctx, superClient, namespace))
 }
