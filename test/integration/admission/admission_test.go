@@ -1,0 +1,149 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package admission
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/test/framework/controlplane"
+)
+
+// TestAdmission starts one API server for all of its parts: they make nothing
+// that another part sees.
+func TestAdmission(t *testing.T) {
+	super := controlplanetest.Start(t, controlplanetest.Options{Role: controlplanetest.RoleSuper})
+	controlplanetest.InstallCRDs(t, super.Config)
+	scheme := runtime.NewScheme()
+	if err := tenancyv1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	superClient, err := client.New(super.Config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("VirtualCluster", func(t *testing.T) { testVirtualClusters(t, superClient) })
+	t.Run("VirtualCluster is immutable where it must be", func(t *testing.T) { testVirtualClusterUpdates(t, superClient) })
+	t.Run("VirtualClusterClass", func(t *testing.T) { testClasses(t, superClient) })
+	t.Run("VirtualClusterClass is immutable where it must be", func(t *testing.T) { testClassUpdates(t, superClient) })
+}
+
+// check compares the outcome with the text that the refusal must contain; "" means accepted.
+func check(t *testing.T, err error, want string) {
+	t.Helper()
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("refused: %v", err)
+	case want != "" && err == nil:
+		t.Errorf("accepted, want a refusal that says %q", want)
+	case want != "" && !strings.Contains(err.Error(), want):
+		t.Errorf("refused with %q, want %q in it", err, want)
+	}
+}
+
+func testVirtualClusters(t *testing.T, superClient client.Client) {
+	cases := map[string]struct {
+		name string
+		spec tenancyv1alpha1.VirtualClusterSpec
+		want string
+	}{
+		"only a name":            {name: "demo"},
+		"a name of 40":           {name: strings.Repeat("a", 40)},
+		"a name of 41":           {name: strings.Repeat("a", 41), want: "at most 40 characters"},
+		"a name with a dot":      {name: "a.b", want: "DNS label"},
+		"a name with a digit":    {name: "1a", want: "starts with a letter"},
+		"a version":              {name: "version", spec: tenancyv1alpha1.VirtualClusterSpec{Version: "v1.37.1"}},
+		"a version without v":    {name: "novee", spec: tenancyv1alpha1.VirtualClusterSpec{Version: "1.37.1"}, want: "spec.version"},
+		"a version that is none": {name: "latest", spec: tenancyv1alpha1.VirtualClusterSpec{Version: "latest"}, want: "spec.version"},
+		"a class name too long":  {name: "class", spec: tenancyv1alpha1.VirtualClusterSpec{ClassName: strings.Repeat("c", 64)}, want: "spec.className"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			vc := &tenancyv1alpha1.VirtualCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: tc.name}, Spec: tc.spec}
+			check(t, superClient.Create(t.Context(), vc), tc.want)
+			if tc.want == "" && tc.spec.ClassName == "" && vc.Spec.ClassName != "default" {
+				t.Errorf("got class %q, want the default", vc.Spec.ClassName)
+			}
+		})
+	}
+}
+
+func testVirtualClusterUpdates(t *testing.T, superClient client.Client) {
+	vc := &tenancyv1alpha1.VirtualCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "updated"}}
+	check(t, superClient.Create(t.Context(), vc), "")
+	upgraded := vc.DeepCopy()
+	upgraded.Spec.Version = "v1.37.2"
+	check(t, superClient.Patch(t.Context(), upgraded, client.MergeFrom(vc)), "")
+	moved := upgraded.DeepCopy()
+	moved.Spec.ClassName = "gold"
+	check(t, superClient.Patch(t.Context(), moved, client.MergeFrom(upgraded)), "className cannot be changed")
+}
+
+// validClass returns a class that is accepted.
+func validClass(name string) *tenancyv1alpha1.VirtualClusterClass {
+	return &tenancyv1alpha1.VirtualClusterClass{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: tenancyv1alpha1.VirtualClusterClassSpec{
+			Versions: []tenancyv1alpha1.ClassVersion{{Name: "v1.37.1", Image: "registry.example/control-plane:v1.37.1", Default: true}},
+			Network:  tenancyv1alpha1.ClassNetwork{ServiceCIDR: "10.112.0.0/12"},
+			Sandbox:  tenancyv1alpha1.ClassSandbox{Default: "gvisor", Allowed: []string{"gvisor"}},
+		},
+	}
+}
+
+func testClasses(t *testing.T, superClient client.Client) {
+	cases := map[string]struct {
+		change func(*tenancyv1alpha1.VirtualClusterClassSpec)
+		want   string
+	}{
+		"as it is": {change: func(*tenancyv1alpha1.VirtualClusterClassSpec) {}},
+		"no version": {want: "spec.versions", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.Versions = nil
+		}},
+		"no default version": {want: "exactly one version must have default: true", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.Versions[0].Default = false
+		}},
+		"two default versions": {want: "exactly one version must have default: true", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.Versions = append(s.Versions, tenancyv1alpha1.ClassVersion{Name: "v1.36.4", Image: "x", Default: true})
+		}},
+		"the same version twice": {want: "Duplicate value", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.Versions = append(s.Versions, tenancyv1alpha1.ClassVersion{Name: "v1.37.1", Image: "x"})
+		}},
+		"a range that is none": {want: "must be an IPv4 CIDR", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.Network.ServiceCIDR = "10.112.0.0"
+		}},
+		"a range of IPv6": {want: "must be an IPv4 CIDR", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.Network.ServiceCIDR = "fd00::/108"
+		}},
+		"a slice as large as the range": {want: "serviceSliceBits must be longer", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.Network.ServiceCIDR, s.Network.ServiceSliceBits = "10.112.0.0/22", 22
+		}},
+		"a default that is not allowed": {want: "default must be one of allowed", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.Sandbox.Default = "runc"
+		}},
+		"an unknown exposure": {want: "Unsupported value", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.ControlPlane.Exposure.Type = "Internet"
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			class := validClass("class")
+			tc.change(&class.Spec)
+			check(t, superClient.Create(t.Context(), class, client.DryRunAll), tc.want)
+		})
+	}
+}
+
+func testClassUpdates(t *testing.T, superClient client.Client) {
+	class := validClass("updated")
+	check(t, superClient.Create(t.Context(), class), "")
+	moved := class.DeepCopy()
+	moved.Spec.Network.ServiceCIDR = "10.128.0.0/12"
+	check(t, superClient.Patch(t.Context(), moved, client.MergeFrom(class)), "serviceCIDR cannot be changed")
+}
