@@ -1,0 +1,89 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+)
+
+// goneWithin is what the project promises for the deletion of a virtual cluster.
+const goneWithin = 60 * time.Second
+
+// TestDeleteLeavesNothing deletes a virtual cluster in use and looks for
+// anything of it in the whole super cluster.
+func TestDeleteLeavesNothing(t *testing.T) {
+	tn := newTenant(t, "gone")
+	tn.kubectl(t, "create", "deployment", "web", "--replicas=2", "--image="+imageAgnhost, "--", "/agnhost", "netexec")
+	tn.kubectl(t, "expose", "deployment", "web", "--port=80")
+	tn.kubectl(t, "create", "secret", "generic", "settings", "--from-literal=a=b")
+	tn.kubectl(t, "rollout", "status", "deployment/web", "--timeout=60s")
+	if err := nothingOf(t.Context(), tn); err == nil {
+		t.Fatal("the check finds nothing of a virtual cluster that is there: it can find nothing at all")
+	}
+
+	started := time.Now()
+	must(t, "kubectl", "--kubeconfig", superKubeconfig, "delete", "vc", "gone", "--timeout=90s")
+	t.Logf("deleted after %.1f s", time.Since(started).Seconds())
+	if err := nothingOf(t.Context(), tn); err != nil {
+		t.Errorf("the VirtualCluster is gone, but: %v", err)
+	}
+	if took := time.Since(started); took > goneWithin {
+		t.Errorf("deletion took %s, promised within %s", took, goneWithin)
+	}
+	// A volume is removed by its provisioner after its claim is gone.
+	eventually(t, goneWithin, "the volume", func(ctx context.Context) error { return noVolumeOf(ctx, tn) })
+}
+
+// nothingOf returns nil if the super cluster has nothing of the tenant.
+func nothingOf(ctx context.Context, tn *tenant) error {
+	labelled := client.MatchingLabels{tenancyv1alpha1.LabelTenantID: string(tn.object.UID)}
+	for _, list := range []client.ObjectList{
+		&corev1.NamespaceList{}, &corev1.PodList{}, &corev1.ServiceList{}, &corev1.SecretList{},
+		&corev1.ConfigMapList{}, &corev1.PersistentVolumeClaimList{}, &appsv1.StatefulSetList{},
+	} {
+		if err := superClient.List(ctx, list, labelled); err != nil {
+			return err
+		}
+		if n := meta.LenList(list); n > 0 {
+			return fmt.Errorf("%d left of %T", n, list)
+		}
+	}
+	for _, key := range []client.ObjectKey{
+		{Name: tn.names().ControlPlaneNamespace()}, {Name: tn.names().Namespace("default")}, {Name: tn.names().Namespace("kube-system")},
+	} {
+		if err := superClient.Get(ctx, key, &corev1.Namespace{}); !apierrors.IsNotFound(err) {
+			return fmt.Errorf("namespace %s: %v", key.Name, err)
+		}
+	}
+	kubeconfig := client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: tn.name + tenancyv1alpha1.KubeconfigSecretSuffix}
+	if err := superClient.Get(ctx, kubeconfig, &corev1.Secret{}); !apierrors.IsNotFound(err) {
+		return fmt.Errorf("secret %s: %v", kubeconfig, err)
+	}
+	return nil
+}
+
+func noVolumeOf(ctx context.Context, tn *tenant) error {
+	volumes := &corev1.PersistentVolumeList{}
+	if err := superClient.List(ctx, volumes); err != nil {
+		return err
+	}
+	for _, volume := range volumes.Items {
+		if claim := volume.Spec.ClaimRef; claim != nil && claim.Namespace == tn.names().ControlPlaneNamespace() {
+			return fmt.Errorf("volume %s (%s)", volume.Name, volume.Status.Phase)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestUpAgainChangesNothing: every process is the one that ran before.
+func TestUpAgainChangesNothing(t *testing.T) {
+	status := must(t, "kubectl-vc", "local", "status", "--dir", localDir)
+	output := must(t, "kubectl-vc", "local", "up", "--dir", localDir)
+	if !strings.Contains(output, "nothing changed") {
+		t.Errorf("a second up does not say that nothing changed:\n%s", output)
+	}
+	if again := must(t, "kubectl-vc", "local", "status", "--dir", localDir); again != status {
+		t.Errorf("the processes changed from\n%s\nto\n%s", status, again)
+	}
+}
+
+// TestUpRefuses names the cause and the remedy in one line and leaves nothing behind.
+func TestUpRefuses(t *testing.T) {
+	tests := map[string]struct {
+		args   []string
+		nobody bool
+		want   []string
+	}{
+		"not root":        {nobody: true, want: []string{"root"}},
+		"too little disk": {args: []string{"--min-free", "1000000"}, want: []string{"GiB", "free"}},
+		"no images":       {args: []string{"--images-dir", t.TempDir()}, want: []string{"make"}},
+		"no programs":     {args: []string{"--bin-dir", t.TempDir()}, want: []string{"make"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "local")
+			refused(t, dir, tc.args, tc.nobody, tc.want)
+			if _, err := os.Stat(dir); err == nil {
+				t.Errorf("%s was left behind", dir)
+			}
+		})
+	}
+}
+
+func refused(t *testing.T, dir string, args []string, nobody bool, want []string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(binDir, "kubectl-vc"), append([]string{"local", "up", "--dir", dir}, args...)...)
+	cmd.Dir, cmd.Env = repository, environment()
+	if nobody {
+		const overflowID = 65534
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: overflowID, Gid: overflowID}}
+		cmd.Path = readableCopy(t, cmd.Path)
+	}
+	output, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Fatalf("up succeeded:\n%s", output)
+	}
+	lines := strings.Split(strings.TrimSpace(string(output)), "\n")
+	last := lines[len(lines)-1]
+	for _, part := range want {
+		if !strings.Contains(last, part) {
+			t.Errorf("the last line %q lacks %q", last, part)
+		}
+	}
+}
+
+// readableCopy puts a program where another user may run it: a checkout may lie
+// below a directory of root's.
+func readableCopy(t *testing.T, program string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "vc-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	content, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, filepath.Base(program))
+	if err := os.WriteFile(path, content, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
