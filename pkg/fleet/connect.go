@@ -1,0 +1,89 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+)
+
+// dialTimeout bounds one TCP connection, probeTimeout one look at /readyz.
+const (
+	dialTimeout  = 3 * time.Second
+	probeTimeout = 5 * time.Second
+)
+
+// restConfig reads the tenant's kubeconfig, live: caching it would mean caching
+// every Secret of the meta cluster, and a renewed one must be seen at once.
+func (f *Fleet) restConfig(ctx context.Context, controlPlaneNamespace string) (*rest.Config, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	var secret corev1.Secret
+	key := client.ObjectKey{Namespace: controlPlaneNamespace, Name: tenancyv1alpha1.SecretSyncerKubeconfig}
+	if err := f.options.SecretReader.Get(ctx, key, &secret); err != nil {
+		return nil, fmt.Errorf("getting secret %s: %w", key, err)
+	}
+	config, err := clientcmd.RESTConfigFromKubeConfig(secret.Data[tenancyv1alpha1.KeyKubeconfig])
+	if err != nil {
+		return nil, fmt.Errorf("parsing kubeconfig of secret %s: %w", key, err)
+	}
+	config.QPS, config.Burst = f.options.QPS, f.options.Burst
+	config.UserAgent = f.options.UserAgent
+	config.ContentType = "application/vnd.kubernetes.protobuf"
+	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	config.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
+	return config, nil
+}
+
+// connect makes the cluster object and proves that the tenant answers.
+func (f *Fleet) connect(ctx context.Context, controlPlaneNamespace string) (cluster.Cluster, error) {
+	select {
+	case f.dialSlots <- struct{}{}:
+		defer func() { <-f.dialSlots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	config, err := f.restConfig(ctx, controlPlaneNamespace)
+	if err != nil {
+		return nil, err
+	}
+	if err := probe(ctx, config); err != nil {
+		return nil, err
+	}
+	cl, err := cluster.New(config, f.options.Cluster)
+	if err != nil {
+		return nil, fmt.Errorf("making the tenant's client: %w", err)
+	}
+	for _, index := range f.snapshotIndexes() {
+		if err := cl.GetFieldIndexer().IndexField(ctx, index.object, index.field, index.extract); err != nil {
+			return nil, fmt.Errorf("indexing %s: %w", index.field, err)
+		}
+	}
+	return cl, nil
+}
+
+// probe asks the tenant's API server whether it is ready.
+func probe(ctx context.Context, config *rest.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	tenantClientset, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("making the probe's client: %w", err)
+	}
+	if err := tenantClientset.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error(); err != nil {
+		return fmt.Errorf("probing the tenant's API server: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+)
+
+// SetupWithManager registers the reconciler that decides who takes part.
+func (f *Fleet) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("fleet").
+		For(&tenancyv1alpha1.VirtualCluster{}).
+		Watches(&tenancyv1alpha1.VirtualClusterClass{}, handler.EnqueueRequestsFromMapFunc(f.usersOfClass)).
+		Complete(f)
+}
+
+// usersOfClass maps a class to the VirtualClusters that name it.
+func (f *Fleet) usersOfClass(ctx context.Context, class client.Object) []reconcile.Request {
+	var virtualClusters tenancyv1alpha1.VirtualClusterList
+	if err := f.options.MetaReader.List(ctx, &virtualClusters); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Cannot list the virtual clusters of a class", "class", class.GetName())
+		return nil
+	}
+	var requests []reconcile.Request
+	for _, vc := range virtualClusters.Items {
+		if vc.Spec.ClassName == class.GetName() {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&vc)})
+		}
+	}
+	return requests
+}
+
+// Reconcile lets a VirtualCluster join or leave. It dials nobody.
+func (f *Fleet) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	select {
+	case <-f.started:
+	case <-ctx.Done():
+		return reconcile.Result{}, ctx.Err()
+	}
+	var vc tenancyv1alpha1.VirtualCluster
+	err := f.options.MetaReader.Get(ctx, req.NamespacedName, &vc)
+	if apierrors.IsNotFound(err) {
+		f.leave(req.NamespacedName, "")
+		return reconcile.Result{}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if !vc.DeletionTimestamp.IsZero() || !controllerutil.ContainsFinalizer(&vc, tenancyv1alpha1.FinalizerSyncer) {
+		f.leave(req.NamespacedName, "")
+		return reconcile.Result{}, nil
+	}
+	f.leave(req.NamespacedName, string(vc.UID)) // a namesake of a deleted one
+	if !f.mayJoin(req.NamespacedName, &vc) {
+		return reconcile.Result{}, nil
+	}
+	facts, err := factsOf(ctx, f.options.MetaReader, &vc)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	f.join(req.NamespacedName, string(vc.UID), vc.Status.ControlPlane.Namespace, facts)
+	return reconcile.Result{}, nil
+}
+
+// mayJoin reports whether there is something to connect to. A member stays one
+// when the condition turns False later: its own probe knows better.
+func (f *Fleet) mayJoin(key types.NamespacedName, vc *tenancyv1alpha1.VirtualCluster) bool {
+	if vc.Status.ControlPlane == nil || vc.Status.Network == nil {
+		return false
+	}
+	f.mu.Lock()
+	_, member := f.members[key]
+	f.mu.Unlock()
+	return member || meta.IsStatusConditionTrue(vc.Status.Conditions, tenancyv1alpha1.ConditionControlPlaneReady)
+}

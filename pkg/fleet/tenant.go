@@ -1,0 +1,78 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"net/netip"
+	"reflect"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+)
+
+// Facts are what the platform decided for a tenant.
+type Facts struct {
+	// ServiceCIDR is the tenant's slice of the service range.
+	ServiceCIDR netip.Prefix
+	// ControlPlaneAddresses are the addresses of the control plane's replicas.
+	ControlPlaneAddresses []string
+	// Sandbox is the class's choice of RuntimeClasses.
+	Sandbox tenancyv1alpha1.ClassSandbox
+}
+
+// Tenant is one connection to a tenant's control plane. It embeds the cluster:
+// its client, cache and configuration are the tenant's. It is what
+// multicluster.Aware.Engage receives.
+type Tenant struct {
+	cluster.Cluster
+
+	// ID is the tenant id, the UID of the VirtualCluster.
+	ID string
+	// Name is the VirtualCluster's name.
+	Name string
+	// VirtualCluster is the key of the VirtualCluster.
+	VirtualCluster types.NamespacedName
+
+	facts *factsCell
+}
+
+// NewTenant returns a tenant that is served by cl. Tests and callers with a
+// cluster of their own use it; Fleet makes the others.
+func NewTenant(cl cluster.Cluster, id string, virtualCluster types.NamespacedName, facts Facts) *Tenant {
+	return &Tenant{Cluster: cl, ID: id, Name: virtualCluster.Name, VirtualCluster: virtualCluster, facts: newFactsCell(facts)}
+}
+
+// Facts returns the tenant's facts as of now, and a channel that is closed when they change.
+func (t *Tenant) Facts() (Facts, <-chan struct{}) { return t.facts.get() }
+
+// factsCell holds facts that change while a tenant is connected.
+type factsCell struct {
+	mu      sync.Mutex
+	facts   Facts
+	changed chan struct{}
+}
+
+func newFactsCell(facts Facts) *factsCell {
+	return &factsCell{facts: facts, changed: make(chan struct{})}
+}
+
+func (c *factsCell) get() (Facts, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.facts, c.changed
+}
+
+func (c *factsCell) set(facts Facts) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if reflect.DeepEqual(c.facts, facts) {
+		return
+	}
+	c.facts = facts
+	close(c.changed)
+	c.changed = make(chan struct{})
+}

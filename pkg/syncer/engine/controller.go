@@ -1,0 +1,183 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+)
+
+// Delays of requests that wait for something, which are no failures.
+const (
+	waitBase = 20 * time.Millisecond
+	waitMax  = 2 * time.Second
+	// patience is how many waits (about ten seconds) pass before the tenant is told.
+	patience = 12
+	// showPatience is how many waits an upward object is worth.
+	showPatience = 6
+)
+
+// controller runs one kind for all tenants.
+type controller struct {
+	engine *Engine
+	kind   *kind.Translator
+	queue  *fairQueue
+
+	tenantWrites, superWrites, attachmentWrites *overlay
+}
+
+func newController(e *Engine, translator *kind.Translator) *controller {
+	return &controller{
+		engine: e,
+		kind:   translator,
+		queue: newFairQueue(queueOptions{
+			clock: e.options.Clock,
+			// One tenant never holds all workers, however slow it answers.
+			maxInFlight: max(1, e.options.Workers*3/4),
+			baseDelay:   e.options.BaseDelay, maxDelay: e.options.MaxDelay,
+		}),
+		tenantWrites: newOverlay(e.options.Clock), superWrites: newOverlay(e.options.Clock), attachmentWrites: newOverlay(e.options.Clock),
+	}
+}
+
+// work serves the queue until it is closed.
+func (c *controller) work(ctx context.Context) {
+	for {
+		r, added, ok := c.queue.Get()
+		if !ok {
+			return
+		}
+		c.serve(ctx, r, added)
+		c.queue.Done(r)
+	}
+}
+
+// serve runs one request and decides when it runs again.
+func (c *controller) serve(ctx context.Context, r request, added time.Time) {
+	t := c.engine.tenant(r.Tenant)
+	if t == nil {
+		c.queue.Forget(r)
+		return
+	}
+	c.engine.metrics.waited(c.kind, c.engine.options.Clock.Since(added))
+	log := ctrl.LoggerFrom(ctx).WithValues("kind", c.kind.Name, "virtualCluster", t.VirtualCluster, "namespace", r.Namespace, "name", r.Name)
+	// The tenant's context ends the request when the tenant is disengaged; the
+	// engine's own end does not cut a write short.
+	reconcileCtx, cancel := context.WithTimeout(ctrl.LoggerInto(t.ctx, log), c.engine.options.RequestTimeout)
+	defer cancel()
+	p := &pass{controller: c, tenantCluster: t, request: r}
+	again, err := p.reconcile(reconcileCtx)
+	if p.wrote {
+		c.engine.metrics.took(c.kind, c.engine.options.Clock.Since(added))
+	}
+	c.settle(reconcileCtx, p, again, err)
+}
+
+// settle turns the outcome of a pass into the queue's next step and what the tenant is told.
+func (c *controller) settle(ctx context.Context, p *pass, again time.Duration, err error) {
+	reject := kind.AsReject(err)
+	switch {
+	case err == nil:
+		c.queue.Forget(p.request)
+		if again > 0 {
+			c.queue.AddAfter(p.request, again)
+		}
+		c.engine.metrics.finished(c.kind, "done")
+	case reject != nil:
+		p.tell(ctx, ReasonRejected, reject.Error())
+		if p.refusedBySuper {
+			c.queue.Retry(p.request) // what is in the way may go
+		} else {
+			c.queue.Forget(p.request)
+		}
+		c.engine.metrics.finished(c.kind, "rejected")
+	case kind.IsWait(err) || apierrors.IsConflict(err):
+		c.wait(ctx, p, err)
+	default:
+		c.fail(ctx, p, err)
+	}
+}
+
+// wait tries again soon, and tells the tenant when it has been long.
+func (c *controller) wait(ctx context.Context, p *pass, err error) {
+	c.engine.metrics.finished(c.kind, "waiting")
+	waits := c.queue.Failures(p.request)
+	if c.kind.Direction == kind.Up && waits >= showPatience {
+		c.queue.Forget(p.request)
+		return
+	}
+	if waits >= patience && kind.IsWait(err) {
+		p.tell(ctx, ReasonWaiting, p.scrub(err.Error()))
+	}
+	c.queue.Wait(p.request, waitBase, waitMax)
+}
+
+// fail retries with the item's own back-off. A refusal is told to the tenant;
+// trouble with a connection is not its concern.
+func (c *controller) fail(ctx context.Context, p *pass, err error) {
+	c.engine.metrics.finished(c.kind, "failed")
+	if p.tenantCluster.ctx.Err() != nil {
+		return
+	}
+	ctrl.LoggerFrom(ctx).Info("Sync failed, trying again", "error", err.Error(), "failures", c.queue.Failures(p.request))
+	if isRefusal(err) {
+		p.tell(ctx, ReasonFailed, p.scrub(err.Error()))
+	}
+	c.queue.Retry(p.request)
+}
+
+// isRefusal reports errors by which an API server says that the content is wrong.
+func isRefusal(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
+}
+
+// tell writes a Warning event on the tenant's object, if there is one.
+func (p *pass) tell(ctx context.Context, reason, message string) {
+	if p.tenant == nil {
+		ctrl.LoggerFrom(ctx).Info("Nobody to tell", "reason", reason, "message", message)
+		return
+	}
+	p.controller.engine.recorder.warn(ctx, p.tenantCluster.client, p.tenant, reason, message)
+}
+
+// scrub replaces the super cluster's names in a message by the tenant's.
+func (p *pass) scrub(message string) string {
+	if p.request.Namespace != "" {
+		message = strings.ReplaceAll(message, p.superKey.Namespace, p.request.Namespace)
+	}
+	return strings.ReplaceAll(message, p.superKey.Name, p.request.Name)
+}
+
+// warner collects what Down warns about, until it is known that the object is synced.
+func (p *pass) warner() func(field, remedy string) {
+	return func(field, remedy string) {
+		p.warnings = append(p.warnings, fmt.Sprintf("%s: %s", field, remedy))
+	}
+}
+
+// tellWarnings sends what Down warned about.
+func (p *pass) tellWarnings(ctx context.Context) {
+	for _, warning := range p.warnings {
+		p.tell(ctx, ReasonIgnored, warning)
+	}
+}
+
+// found turns the result of a Get into an object, or nil if there is none.
+func found[T client.Object](object T, err error) (client.Object, error) {
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return object, nil
+}

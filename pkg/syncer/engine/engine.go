@@ -1,0 +1,192 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
+
+	"virtualcluster.io/virtualcluster/pkg/fleet"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+)
+
+// Options configure an Engine.
+type Options struct {
+	// Super is the super cluster. Its cache must hold only objects selected by
+	// identity.Selector for the kinds that go down. Required.
+	Super cluster.Cluster
+	// Kinds are run in this order at start. Required.
+	Kinds []*kind.Translator
+	// Workers for each kind. Default 8.
+	Workers int
+	// BaseDelay and MaxDelay bound the back-off of one object. Default 20 ms and 2 min.
+	BaseDelay, MaxDelay time.Duration
+	// RequestTimeout bounds one reconcile, so that a tenant that accepts
+	// connections and never answers frees its worker. Default 15 s.
+	RequestTimeout time.Duration
+	// ResyncPeriod is the time between two passes over all objects of a tenant,
+	// through the same reconcile. Default 10 min.
+	ResyncPeriod time.Duration
+	// Registerer receives the metrics; nil keeps them to itself.
+	Registerer prometheus.Registerer
+	// Clock is the real clock by default.
+	Clock clock.WithTickerAndDelayedExecution
+}
+
+func (o *Options) setDefaults() {
+	if o.Workers == 0 {
+		o.Workers = 8
+	}
+	if o.BaseDelay == 0 {
+		o.BaseDelay = 20 * time.Millisecond
+	}
+	if o.MaxDelay == 0 {
+		o.MaxDelay = 2 * time.Minute
+	}
+	if o.RequestTimeout == 0 {
+		o.RequestTimeout = 15 * time.Second
+	}
+	if o.ResyncPeriod == 0 {
+		o.ResyncPeriod = 10 * time.Minute
+	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+}
+
+// Engine syncs the engaged tenants with the super cluster. It is a runnable of
+// a multicluster manager and safe for concurrent use.
+type Engine struct {
+	options     Options
+	metrics     *metrics
+	recorder    *recorder
+	controllers []*controller
+	running     chan struct{} // closed when the super cluster's caches are synced
+
+	mu      sync.Mutex
+	tenants map[string]*tenant
+}
+
+var _ multicluster.Aware = &Engine{}
+
+// New returns an engine that does nothing until Start.
+func New(options Options) (*Engine, error) {
+	options.setDefaults()
+	m, err := newMetrics(options.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	e := &Engine{
+		options: options, metrics: m, recorder: newRecorder(options.Clock),
+		running: make(chan struct{}), tenants: map[string]*tenant{},
+	}
+	for _, translator := range options.Kinds {
+		e.controllers = append(e.controllers, newController(e, translator))
+	}
+	return e, nil
+}
+
+// Start runs the workers until ctx ends. It returns when all of them have stopped.
+func (e *Engine) Start(ctx context.Context) error {
+	ctx = ctrl.LoggerInto(ctx, ctrl.LoggerFrom(ctx).WithName("syncer"))
+	if err := e.watchSuper(ctx); err != nil {
+		return err
+	}
+	close(e.running)
+	var workers sync.WaitGroup
+	for _, c := range e.controllers {
+		for range e.options.Workers {
+			workers.Go(func() { c.work(ctx) })
+		}
+	}
+	workers.Go(func() { e.reportDepth(ctx) })
+	<-ctx.Done()
+	for _, c := range e.controllers {
+		c.queue.Close()
+	}
+	workers.Wait()
+	return nil
+}
+
+// NeedLeaderElection keeps a standby syncer from writing.
+func (e *Engine) NeedLeaderElection() bool { return true }
+
+// errNotATenant is returned for a cluster that package fleet did not make.
+var errNotATenant = errors.New("the cluster is not a *fleet.Tenant")
+
+// Engage implements multicluster.Aware. It returns at once; the tenant takes
+// part when its caches are synced.
+func (e *Engine) Engage(ctx context.Context, id string, cl cluster.Cluster) error {
+	connected, ok := cl.(*fleet.Tenant)
+	if !ok {
+		return fmt.Errorf("engaging %s: %w", id, errNotATenant)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if known := e.tenants[id]; known != nil && known.Tenant == connected {
+		return nil
+	}
+	t := newTenant(ctx, connected)
+	e.tenants[id] = t
+	go e.follow(t)
+	return nil
+}
+
+// Synced reports whether the tenant is engaged and its caches are synced.
+func (e *Engine) Synced(id string) bool { return e.tenant(id) != nil }
+
+// tenant returns an engaged tenant whose caches are synced, or nil.
+func (e *Engine) tenant(id string) *tenant {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if t := e.tenants[id]; t != nil && t.synced.Load() {
+		return t
+	}
+	return nil
+}
+
+// disengage forgets a tenant. Nothing is concluded from its absence.
+func (e *Engine) disengage(t *tenant) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.tenants[t.ID] != t {
+		return
+	}
+	delete(e.tenants, t.ID)
+	if t.synced.Load() {
+		e.metrics.tenants.Dec()
+	}
+	for _, c := range e.controllers {
+		c.queue.Drop(t.ID)
+		c.tenantWrites.dropTenant(t.ID)
+		c.superWrites.dropTenant(t.ID)
+	}
+}
+
+// reportDepth samples the queues for the metrics.
+func (e *Engine) reportDepth(ctx context.Context) {
+	const interval = 5 * time.Second
+	timer := e.options.Clock.NewTimer(interval)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C():
+		}
+		for _, c := range e.controllers {
+			e.metrics.queueDepth.WithLabelValues(c.kind.Name, string(c.kind.Direction)).Set(float64(c.queue.Len()))
+		}
+		timer.Reset(interval)
+	}
+}

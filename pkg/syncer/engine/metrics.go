@@ -1,0 +1,91 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+)
+
+// metrics are labelled by kind and direction, never by tenant or object: their
+// number does not grow with use.
+type metrics struct {
+	queueWait  *prometheus.HistogramVec
+	latency    *prometheus.HistogramVec
+	writes     *prometheus.CounterVec
+	outcomes   *prometheus.CounterVec
+	tenants    prometheus.Gauge
+	queueDepth *prometheus.GaugeVec
+}
+
+// newMetrics makes the collectors and registers them; collectors that an
+// earlier engine of this process registered are used again.
+func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
+	const namespace, subsystem = "virtualcluster", "syncer"
+	buckets := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+	histogram := func(name, help string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: name, Help: help, Buckets: buckets,
+		}, []string{"kind", "direction"})
+	}
+	m := &metrics{
+		queueWait: histogram("queue_wait_seconds", "Time a request waited for a worker."),
+		latency:   histogram("sync_latency_seconds", "Time from the event that asked for it to the end of a reconcile that wrote something."),
+		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "writes_total", Help: "Write requests by the cluster they went to.",
+		}, []string{"kind", "cluster", "verb"}),
+		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "reconciles_total", Help: "Reconciles by outcome: done, waiting, rejected, failed.",
+		}, []string{"kind", "direction", "outcome"}),
+		tenants: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "tenants_synced", Help: "Tenants that are connected and synced.",
+		}),
+		queueDepth: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "queue_depth", Help: "Requests that wait for a worker.",
+		}, []string{"kind", "direction"}),
+	}
+	return m, m.register(registerer)
+}
+
+func (m *metrics) register(registerer prometheus.Registerer) error {
+	if registerer == nil {
+		return nil
+	}
+	return errors.Join(
+		registerOrReuse(registerer, &m.queueWait), registerOrReuse(registerer, &m.latency),
+		registerOrReuse(registerer, &m.writes), registerOrReuse(registerer, &m.outcomes),
+		registerOrReuse(registerer, &m.tenants), registerOrReuse(registerer, &m.queueDepth))
+}
+
+func registerOrReuse[C prometheus.Collector](registerer prometheus.Registerer, collector *C) error {
+	err := registerer.Register(*collector)
+	var already prometheus.AlreadyRegisteredError
+	if errors.As(err, &already) {
+		if existing, ok := already.ExistingCollector.(C); ok {
+			*collector = existing
+			return nil
+		}
+	}
+	return err
+}
+
+func (m *metrics) wrote(t *kind.Translator, cluster, verb string) {
+	m.writes.WithLabelValues(t.Name, cluster, verb).Inc()
+}
+
+func (m *metrics) finished(t *kind.Translator, outcome string) {
+	m.outcomes.WithLabelValues(t.Name, string(t.Direction), outcome).Inc()
+}
+
+func (m *metrics) waited(t *kind.Translator, d time.Duration) {
+	m.queueWait.WithLabelValues(t.Name, string(t.Direction)).Observe(d.Seconds())
+}
+
+func (m *metrics) took(t *kind.Translator, d time.Duration) {
+	m.latency.WithLabelValues(t.Name, string(t.Direction)).Observe(d.Seconds())
+}

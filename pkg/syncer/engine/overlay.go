@@ -1,0 +1,103 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// overlayTTL bounds how long a write may be newer than the cache. It matters
+// only if the object came and went between two lists of the cache.
+const overlayTTL = 15 * time.Second
+
+// overlayKey names an object on one side of one tenant.
+type overlayKey struct {
+	tenant string
+	types.NamespacedName
+}
+
+// overlay shows the engine's own writes until the watch cache has seen them,
+// so that the reconcile that follows a write at once does not write again.
+type overlay struct {
+	clock clock.PassiveClock
+
+	mu      sync.Mutex
+	objects map[overlayKey]written
+}
+
+type written struct {
+	object client.Object
+	at     time.Time
+}
+
+func newOverlay(c clock.PassiveClock) *overlay {
+	return &overlay{clock: c, objects: map[overlayKey]written{}}
+}
+
+// put remembers what the API server returned for a write.
+func (o *overlay) put(key overlayKey, object client.Object) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.objects[key] = written{object: object, at: o.clock.Now()}
+}
+
+// forget drops a key, after a deletion or when the truth is unknown.
+func (o *overlay) forget(key overlayKey) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.objects, key)
+}
+
+// observe tells what the cache has seen; deleted says that the object is gone.
+func (o *overlay) observe(key overlayKey, object client.Object, deleted bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	w, ok := o.objects[key]
+	if !ok {
+		return
+	}
+	if (deleted && w.object.GetUID() == object.GetUID()) || !isOlder(object, w.object) {
+		delete(o.objects, key)
+	}
+}
+
+// latest returns the newer of the cache's object, which may be nil, and the
+// engine's own last write.
+func (o *overlay) latest(key overlayKey, cached client.Object) client.Object {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	w, ok := o.objects[key]
+	if !ok {
+		return cached
+	}
+	if o.clock.Since(w.at) > overlayTTL || (cached != nil && !isOlder(cached, w.object)) {
+		delete(o.objects, key)
+		return cached
+	}
+	return w.object.DeepCopyObject().(client.Object)
+}
+
+// dropTenant forgets everything about a tenant.
+func (o *overlay) dropTenant(tenant string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for key := range o.objects {
+		if key.tenant == tenant {
+			delete(o.objects, key)
+		}
+	}
+}
+
+// isOlder compares resource versions of one API server. Versions that cannot
+// be compared count as not older: the cache wins.
+func isOlder(a, b client.Object) bool {
+	order, err := resourceversion.CompareResourceVersion(a.GetResourceVersion(), b.GetResourceVersion())
+	return err == nil && order < 0
+}

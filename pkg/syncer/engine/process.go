@@ -1,0 +1,125 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"virtualcluster.io/virtualcluster/pkg/identity"
+)
+
+// orphanGrace ends a super object whose tenant object is gone already. It is
+// not zero: zero would remove the super object while its containers still run,
+// and a successor of the same name could run beside them.
+const orphanGrace = 1
+
+// process runs a kind of Lifecycle Process: an object that runs once.
+func (p *pass) process(ctx context.Context) (time.Duration, error) {
+	k := p.controller.kind
+	switch {
+	case p.tenant == nil && p.super == nil:
+		return 0, nil
+	case p.super != nil && (p.tenant == nil || p.owner.UID != p.tenant.GetUID()):
+		grace := int64(orphanGrace)
+		return 0, p.removeSuper(ctx, &grace)
+	case !p.tenant.GetDeletionTimestamp().IsZero():
+		return p.terminate(ctx)
+	case p.super == nil && (k.Finished(p.tenant) || !p.selected(ctx)):
+		return 0, nil
+	case p.super == nil && k.Bound(p.tenant):
+		return 0, p.vanished(ctx)
+	case p.super != nil && !p.super.GetDeletionTimestamp().IsZero() && !k.Finished(p.tenant):
+		return 0, p.terminateTenant(ctx)
+	}
+	if err := p.apply(ctx); err != nil {
+		return 0, err
+	}
+	if err := p.bind(ctx); err != nil {
+		return 0, err
+	}
+	if err := p.report(ctx); err != nil {
+		return 0, err
+	}
+	return p.attach(ctx)
+}
+
+// terminate passes a tenant's graceful deletion on, reports how it goes, and
+// ends the tenant's object once the super object is confirmed gone.
+func (p *pass) terminate(ctx context.Context) (time.Duration, error) {
+	if p.super == nil {
+		gone, err := p.confirmSuperGone(ctx)
+		if err != nil || !gone {
+			return 0, err
+		}
+		return 0, p.endTenant(ctx)
+	}
+	deadline := p.tenant.GetDeletionTimestamp().Time
+	if superDeadline := p.super.GetDeletionTimestamp(); superDeadline == nil || superDeadline.After(deadline.Add(time.Second)) {
+		remaining := math.Ceil(deadline.Sub(p.controller.engine.options.Clock.Now()).Seconds())
+		grace := max(int64(remaining), orphanGrace)
+		// A super object that has at most this long already needs no second word.
+		if superGrace := p.super.GetDeletionGracePeriodSeconds(); superGrace == nil || *superGrace > grace {
+			if err := p.removeSuper(ctx, &grace); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return 0, p.report(ctx)
+}
+
+// vanished ends the tenant's object of a super object that somebody removed.
+func (p *pass) vanished(ctx context.Context) error {
+	gone, err := p.confirmSuperGone(ctx)
+	if err != nil || !gone {
+		return err
+	}
+	return p.endTenant(ctx)
+}
+
+// terminateTenant shows the tenant that the super cluster is ending its
+// object, with the time that is left.
+func (p *pass) terminateTenant(ctx context.Context) error {
+	remaining := math.Ceil(p.super.GetDeletionTimestamp().Sub(p.controller.engine.options.Clock.Now()).Seconds())
+	return p.deleteTenant(ctx, max(int64(remaining), orphanGrace))
+}
+
+// endTenant removes the tenant's object at once: what it stood for is gone. An
+// object that finalizers hold after that needs nothing more of us.
+func (p *pass) endTenant(ctx context.Context) error {
+	if grace := p.tenant.GetDeletionGracePeriodSeconds(); grace != nil && *grace == 0 {
+		return nil
+	}
+	return p.deleteTenant(ctx, 0)
+}
+
+func (p *pass) deleteTenant(ctx context.Context, grace int64) error {
+	uid := p.tenant.GetUID()
+	err := p.tenantCluster.client.Delete(ctx, p.tenant,
+		client.Preconditions{UID: &uid}, client.GracePeriodSeconds(grace))
+	p.wroteTenant("delete")
+	p.controller.tenantWrites.forget(overlayKey{p.tenantCluster.ID, p.request.NamespacedName})
+	if err := ignoreGone(err); err != nil {
+		return fmt.Errorf("deleting the tenant's object: %w", err)
+	}
+	return nil
+}
+
+// confirmSuperGone reads the super cluster live: a cache that shows nothing may
+// only be late.
+func (p *pass) confirmSuperGone(ctx context.Context) (bool, error) {
+	live, err := p.read(ctx, p.controller.engine.options.Super.GetAPIReader(), p.superKey)
+	if err != nil {
+		return false, fmt.Errorf("confirming that the super object is gone: %w", err)
+	}
+	if live == nil {
+		return true, nil
+	}
+	owner, stamped := identity.Of(live)
+	return !stamped || !p.owns(owner) || owner.UID != p.tenant.GetUID(), nil
+}

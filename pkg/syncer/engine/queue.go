@@ -1,0 +1,315 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+)
+
+// request names a tenant's object, whether or not it exists.
+type request struct {
+	// Tenant is the tenant id.
+	Tenant string
+	types.NamespacedName
+}
+
+// priority orders the requests of one tenant.
+type priority bool
+
+const (
+	// begin is for new objects.
+	begin priority = false
+	// finish is for everything that has begun; it goes first.
+	finish priority = true
+)
+
+// queueOptions configure a fairQueue. All are required.
+type queueOptions struct {
+	clock clock.WithDelayedExecution
+	// maxInFlight is how many requests of one tenant may be worked on at once.
+	maxInFlight int
+	// baseDelay and maxDelay bound the back-off of one item.
+	baseDelay, maxDelay time.Duration
+}
+
+// fairQueue is a work queue that serves tenants in turn. Like client-go's it
+// holds an item once, hands it to one worker at a time, and runs it again if
+// it was added meanwhile. Retries and delays belong to an item: a failing item
+// delays nobody, and a failing tenant only itself.
+type fairQueue struct {
+	options queueOptions
+
+	mu       sync.Mutex
+	nonEmpty *sync.Cond
+	items    map[request]*item
+	lanes    map[string]*lane
+	ready    []*lane // lanes that may be served, in turn
+	closed   bool
+}
+
+// lane is the part of a queue that belongs to one tenant.
+type lane struct {
+	finish, begin []request
+	inFlight      int
+	listed        bool // is in fairQueue.ready
+}
+
+type item struct {
+	queued, running, again bool
+	priority               priority
+	added                  time.Time
+	failures               int
+	timer                  clock.Timer
+	due                    time.Time
+}
+
+func newFairQueue(options queueOptions) *fairQueue {
+	q := &fairQueue{options: options, items: map[request]*item{}, lanes: map[string]*lane{}}
+	q.nonEmpty = sync.NewCond(&q.mu)
+	return q
+}
+
+// Add queues r; a higher priority wins over that of an earlier Add.
+func (q *fairQueue) Add(r request, p priority) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.add(r, p)
+}
+
+func (q *fairQueue) add(r request, p priority) {
+	if q.closed {
+		return
+	}
+	it := q.item(r)
+	it.stopTimer()
+	switch {
+	case it.running:
+		if !it.again {
+			it.again, it.priority, it.added = true, p, q.options.clock.Now()
+		}
+		it.priority = it.priority || p
+	case it.queued:
+		if p && !it.priority {
+			it.priority = p
+			q.lane(r).push(r, p) // the entry of lower priority is skipped when it is met
+		}
+	default:
+		it.queued, it.priority, it.added = true, p, q.options.clock.Now()
+		l := q.lane(r)
+		l.push(r, p)
+		q.list(l)
+	}
+}
+
+// AddAfter queues r once d has passed, unless it is added earlier.
+func (q *fairQueue) AddAfter(r request, d time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	it := q.item(r)
+	if it.queued || it.again {
+		return
+	}
+	due := q.options.clock.Now().Add(d)
+	if it.timer != nil && !it.due.After(due) {
+		return
+	}
+	it.stopTimer()
+	it.due = due
+	it.timer = q.options.clock.AfterFunc(d, func() { q.Add(r, begin) })
+}
+
+// Retry queues r again after its own back-off, which doubles each time.
+func (q *fairQueue) Retry(r request) {
+	q.Wait(r, q.options.baseDelay, q.options.maxDelay)
+}
+
+// Wait is Retry with a back-off of its own, for what is no failure.
+func (q *fairQueue) Wait(r request, base, limit time.Duration) {
+	q.mu.Lock()
+	it := q.item(r)
+	delay := min(base<<min(it.failures, 20), limit)
+	it.failures++
+	q.mu.Unlock()
+	q.AddAfter(r, delay)
+}
+
+// Failures returns how often r was retried since Forget.
+func (q *fairQueue) Failures(r request) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if it := q.items[r]; it != nil {
+		return it.failures
+	}
+	return 0
+}
+
+// Forget resets the back-off of r.
+func (q *fairQueue) Forget(r request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if it := q.items[r]; it != nil {
+		it.failures = 0
+	}
+}
+
+// Get blocks until there is work and returns it with the time it was added.
+// ok is false when the queue is closed. Every Get needs a Done.
+func (q *fairQueue) Get() (r request, added time.Time, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for {
+		for len(q.ready) == 0 && !q.closed {
+			q.nonEmpty.Wait()
+		}
+		if q.closed {
+			return request{}, time.Time{}, false
+		}
+		l := q.ready[0]
+		q.ready, l.listed = q.ready[1:], false
+		r, found := q.pop(l)
+		if !found {
+			continue
+		}
+		it := q.items[r]
+		it.queued, it.running = false, true
+		l.inFlight++
+		q.list(l) // to the end of the line
+		return r, it.added, true
+	}
+}
+
+// pop takes the next request that is still wanted from a lane.
+func (q *fairQueue) pop(l *lane) (request, bool) {
+	for _, entries := range []*[]request{&l.finish, &l.begin} {
+		for len(*entries) > 0 {
+			r := (*entries)[0]
+			*entries = (*entries)[1:]
+			if it := q.items[r]; it != nil && it.queued {
+				return r, true
+			}
+		}
+	}
+	return request{}, false
+}
+
+// Done ends the work on r.
+func (q *fairQueue) Done(r request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	it := q.items[r]
+	if it == nil || !it.running {
+		return // dropped meanwhile
+	}
+	it.running = false
+	l := q.lane(r)
+	l.inFlight--
+	if it.again {
+		it.again, it.queued = false, true
+		l.push(r, it.priority)
+	}
+	q.list(l)
+	if !it.queued && it.timer == nil && it.failures == 0 {
+		delete(q.items, r)
+	}
+	if l.empty() && l.inFlight == 0 {
+		delete(q.lanes, r.Tenant)
+	}
+}
+
+// Drop forgets everything about a tenant.
+func (q *fairQueue) Drop(tenant string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for r, it := range q.items {
+		if r.Tenant != tenant {
+			continue
+		}
+		it.stopTimer()
+		if it.running {
+			// The worker still holds it: let Done clear it away.
+			it.again, it.failures = false, 0
+			continue
+		}
+		delete(q.items, r)
+	}
+	if l := q.lanes[tenant]; l != nil {
+		l.finish, l.begin = nil, nil
+	}
+}
+
+// Len returns how many requests wait to be served.
+func (q *fairQueue) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := 0
+	for _, it := range q.items {
+		if it.queued || it.again {
+			n++
+		}
+	}
+	return n
+}
+
+// Close wakes every Get.
+func (q *fairQueue) Close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	for _, it := range q.items {
+		it.stopTimer()
+	}
+	q.nonEmpty.Broadcast()
+}
+
+func (q *fairQueue) item(r request) *item {
+	it := q.items[r]
+	if it == nil {
+		it = &item{}
+		q.items[r] = it
+	}
+	return it
+}
+
+func (q *fairQueue) lane(r request) *lane {
+	l := q.lanes[r.Tenant]
+	if l == nil {
+		l = &lane{}
+		q.lanes[r.Tenant] = l
+	}
+	return l
+}
+
+// list puts a lane in line if it has work and its tenant may have another worker.
+func (q *fairQueue) list(l *lane) {
+	if l.listed || l.empty() || l.inFlight >= q.options.maxInFlight {
+		return
+	}
+	l.listed = true
+	q.ready = append(q.ready, l)
+	q.nonEmpty.Signal()
+}
+
+func (l *lane) push(r request, p priority) {
+	if p == finish {
+		l.finish = append(l.finish, r)
+		return
+	}
+	l.begin = append(l.begin, r)
+}
+
+func (l *lane) empty() bool { return len(l.finish) == 0 && len(l.begin) == 0 }
+
+func (it *item) stopTimer() {
+	if it.timer != nil {
+		it.timer.Stop()
+		it.timer = nil
+	}
+}

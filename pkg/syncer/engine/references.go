@@ -1,0 +1,71 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+)
+
+// errNotAList is returned for a list type that the scheme does not have.
+var errNotAList = errors.New("not a list")
+
+// referenceField names the index from a kind to the objects that refer to it.
+func referenceField(k *kind.Translator) string { return "virtualcluster.io/refers-to-" + k.Name }
+
+// IndexReferences registers the indexes that kinds with References need on
+// every tenant's cache. It is called before tenants are connected.
+func IndexReferences(ctx context.Context, indexer client.FieldIndexer, kinds []*kind.Translator) error {
+	for _, k := range kinds {
+		if k.References == nil {
+			continue
+		}
+		if err := indexer.IndexField(ctx, k.References.From, referenceField(k), k.References.Names); err != nil {
+			return fmt.Errorf("indexing references to %s: %w", k.Name, err)
+		}
+	}
+	return nil
+}
+
+// referred reports whether an object of the tenant namespace refers to this one.
+func (p *pass) referred(ctx context.Context) bool {
+	k := p.controller.kind
+	list, err := p.referrers()
+	if err == nil {
+		err = p.tenantCluster.client.List(ctx, list,
+			client.InNamespace(p.request.Namespace), client.MatchingFields{referenceField(k): p.request.Name}, client.Limit(1))
+	}
+	if err != nil {
+		// Unknown is not "no": what is there stays.
+		ctrl.LoggerFrom(ctx).Error(err, "Cannot look up references")
+		return p.super != nil
+	}
+	return apimeta.LenList(list) > 0
+}
+
+func (p *pass) referrers() (client.ObjectList, error) {
+	scheme := p.tenantCluster.GetScheme()
+	gvk, err := apiutil.GVKForObject(p.controller.kind.References.From, scheme)
+	if err != nil {
+		return nil, err
+	}
+	gvk.Kind += "List"
+	made, err := scheme.New(gvk)
+	if err != nil {
+		return nil, err
+	}
+	list, ok := made.(client.ObjectList)
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", gvk, errNotAList)
+	}
+	return list, nil
+}

@@ -1,0 +1,293 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"virtualcluster.io/virtualcluster/pkg/identity"
+	"virtualcluster.io/virtualcluster/pkg/names"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+)
+
+// watchSuper subscribes to the super cluster's caches and waits until they are synced.
+func (e *Engine) watchSuper(ctx context.Context) error {
+	var synced []toolscache.InformerSynced
+	watch := func(object client.Object, handle func(object client.Object, deleted bool)) error {
+		registration, err := subscribe(ctx, e.options.Super.GetCache(), object, handle)
+		if err != nil {
+			return fmt.Errorf("watching super %T: %w", object, err)
+		}
+		synced = append(synced, registration.HasSynced)
+		return nil
+	}
+	for _, c := range e.controllers {
+		if err := watch(c.kind.New(), c.superEvent); err != nil {
+			return err
+		}
+		if c.kind.Attach == nil {
+			continue
+		}
+		if err := watch(&corev1.Secret{}, c.attachmentEvent); err != nil {
+			return err
+		}
+	}
+	if !toolscache.WaitForCacheSync(ctx.Done(), synced...) {
+		return fmt.Errorf("syncing the super cluster's caches: %w", ctx.Err())
+	}
+	return nil
+}
+
+// follow makes a tenant take part until it is disengaged.
+func (e *Engine) follow(t *tenant) {
+	defer e.disengage(t)
+	log := ctrl.LoggerFrom(t.ctx)
+	select {
+	case <-e.running:
+	case <-t.ctx.Done():
+		return
+	}
+	if err := e.watchTenant(t); err != nil {
+		if t.ctx.Err() == nil {
+			log.Error(err, "Cannot watch the tenant")
+		}
+		return
+	}
+	t.synced.Store(true)
+	e.metrics.tenants.Inc()
+	log.Info("Tenant is synced")
+	e.enqueueTenant(t, func(*controller) bool { return true })
+	resync := e.options.Clock.NewTicker(e.options.ResyncPeriod)
+	defer resync.Stop()
+	for {
+		_, changed := t.Facts()
+		select {
+		case <-t.ctx.Done():
+			return
+		case <-changed:
+			e.enqueueTenant(t, func(c *controller) bool { return c.kind.UsesFacts })
+		case <-resync.C():
+			e.enqueueTenant(t, func(*controller) bool { return true })
+		}
+	}
+}
+
+// watchTenant subscribes to a tenant's caches and waits until they are synced.
+// Until then the handlers only keep books: no request of the tenant is queued.
+func (e *Engine) watchTenant(t *tenant) error {
+	var synced []toolscache.InformerSynced
+	watch := func(object client.Object, handle func(object client.Object, deleted bool)) error {
+		registration, err := subscribe(t.ctx, t.GetCache(), object, handle)
+		if err != nil {
+			return fmt.Errorf("watching tenant %T: %w", object, err)
+		}
+		synced = append(synced, registration.HasSynced)
+		return nil
+	}
+	for _, c := range e.controllers {
+		if err := watch(c.kind.New(), c.tenantEvent(t)); err != nil {
+			return err
+		}
+		for _, used := range c.kind.Uses {
+			if err := watch(used, func(client.Object, bool) {}); err != nil {
+				return err
+			}
+		}
+		if c.kind.References != nil {
+			if err := watch(c.kind.References.From, c.referrerEvent(t)); err != nil {
+				return err
+			}
+		}
+	}
+	if !toolscache.WaitForCacheSync(t.ctx.Done(), synced...) {
+		return fmt.Errorf("syncing the tenant's caches: %w", t.ctx.Err())
+	}
+	return nil
+}
+
+// subscribe calls handle for every change that a cache sees.
+func subscribe(ctx context.Context, objects cache.Cache, object client.Object, handle func(object client.Object, deleted bool)) (toolscache.ResourceEventHandlerRegistration, error) {
+	informer, err := objects.GetInformer(ctx, object, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, err
+	}
+	return informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(added any) { handle(added.(client.Object), false) },
+		UpdateFunc: func(_, updated any) { handle(updated.(client.Object), false) },
+		DeleteFunc: func(deleted any) {
+			if last, ok := deleted.(toolscache.DeletedFinalStateUnknown); ok {
+				deleted = last.Obj
+			}
+			if object, ok := deleted.(client.Object); ok {
+				handle(object, true)
+			}
+		},
+	})
+}
+
+// tenantEvent maps a change of the tenant's own object.
+func (c *controller) tenantEvent(t *tenant) func(client.Object, bool) {
+	return func(object client.Object, deleted bool) {
+		r := request{Tenant: t.ID, NamespacedName: client.ObjectKeyFromObject(object)}
+		c.tenantWrites.observe(overlayKey{t.ID, r.NamespacedName}, object, deleted)
+		if !t.synced.Load() || c.kind.Direction == kind.Up {
+			return
+		}
+		// An object without a twin begins something; all else is in flight.
+		p := finish
+		if !deleted && object.GetDeletionTimestamp().IsZero() && c.begins(object) {
+			p = begin
+		}
+		c.queue.Add(r, p)
+	}
+}
+
+// begins reports whether a live tenant object stands at the start of its life.
+func (c *controller) begins(object client.Object) bool {
+	return c.kind.Bound == nil || !c.kind.Bound(object)
+}
+
+// referrerEvent maps a change of an object to those it refers to.
+func (c *controller) referrerEvent(t *tenant) func(client.Object, bool) {
+	return func(object client.Object, _ bool) {
+		if !t.synced.Load() {
+			return
+		}
+		for _, name := range c.kind.References.Names(object) {
+			key := types.NamespacedName{Namespace: object.GetNamespace(), Name: name}
+			c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, finish)
+		}
+	}
+}
+
+// superEvent maps a change in the super cluster through the stamp.
+func (c *controller) superEvent(object client.Object, deleted bool) {
+	if c.kind.Direction == kind.Up {
+		c.shownEvent(object)
+		return
+	}
+	owner, ok := identity.Of(object)
+	if !ok {
+		return
+	}
+	t := c.engine.tenant(owner.TenantID)
+	if t == nil {
+		return // its objects are looked through when it is engaged
+	}
+	key := types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name}
+	if c.kind.SuperKey(t.names, key) != client.ObjectKeyFromObject(object) {
+		return // an attachment
+	}
+	c.superWrites.observe(overlayKey{t.ID, client.ObjectKeyFromObject(object)}, object, deleted)
+	c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, finish)
+	if namespace, ok := object.(*corev1.Namespace); ok && !deleted && namespace.DeletionTimestamp.IsZero() {
+		c.engine.wakeNamespace(t, owner.Name)
+	}
+}
+
+// shownEvent maps a super object that tenants may see through its namespace's stamp.
+func (c *controller) shownEvent(object client.Object) {
+	if !c.kind.Visible(object) {
+		return
+	}
+	var namespace corev1.Namespace
+	err := c.engine.options.Super.GetClient().Get(context.Background(), client.ObjectKey{Name: object.GetNamespace()}, &namespace)
+	if err != nil {
+		return // not one of ours, or gone
+	}
+	owner, ok := identity.Of(&namespace)
+	if !ok || c.engine.tenant(owner.TenantID) == nil {
+		return
+	}
+	c.queue.Add(request{
+		Tenant:         owner.TenantID,
+		NamespacedName: types.NamespacedName{Namespace: owner.Name, Name: object.GetName()},
+	}, begin)
+}
+
+// attachmentEvent maps a Secret that belongs to a super object of this kind.
+func (c *controller) attachmentEvent(object client.Object, deleted bool) {
+	owner, ok := identity.Of(object)
+	if !ok || !names.IsReserved(object.GetName()) || c.engine.tenant(owner.TenantID) == nil {
+		return
+	}
+	c.attachmentWrites.observe(overlayKey{owner.TenantID, client.ObjectKeyFromObject(object)}, object, deleted)
+	if deleted {
+		key := types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name}
+		c.queue.Add(request{Tenant: owner.TenantID, NamespacedName: key}, finish)
+	}
+}
+
+// enqueueTenant queues every object of a tenant that either side knows.
+func (e *Engine) enqueueTenant(t *tenant, selects func(*controller) bool) {
+	for _, c := range e.controllers {
+		if !selects(c) {
+			continue
+		}
+		if c.kind.Direction == kind.Down {
+			e.each(t.ctx, t.client, c.kind.New(), nil, c.tenantEvent(t))
+			e.each(t.ctx, e.options.Super.GetClient(), c.kind.New(),
+				[]client.ListOption{client.MatchingLabelsSelector{Selector: identity.TenantSelector(t.ID)}}, c.superEvent)
+			continue
+		}
+		e.each(t.ctx, e.options.Super.GetClient(), c.kind.New(), nil, func(object client.Object, _ bool) { c.shownEvent(object) })
+	}
+}
+
+// wakeNamespace queues the tenant objects that waited for a super namespace.
+func (e *Engine) wakeNamespace(t *tenant, tenantNamespace string) {
+	for _, c := range e.controllers {
+		if _, isNamespace := c.kind.New().(*corev1.Namespace); isNamespace || c.kind.Direction == kind.Up {
+			continue
+		}
+		e.each(t.ctx, t.client, c.kind.New(), []client.ListOption{client.InNamespace(tenantNamespace)}, c.tenantEvent(t))
+	}
+}
+
+// each calls handle for every object that a cache holds.
+func (e *Engine) each(ctx context.Context, cached client.Reader, object client.Object, options []client.ListOption, handle func(client.Object, bool)) {
+	log := ctrl.LoggerFrom(ctx)
+	scheme := e.options.Super.GetScheme()
+	gvk, err := apiutil.GVKForObject(object, scheme)
+	if err != nil {
+		log.Error(err, "Kind is not in the scheme")
+		return
+	}
+	gvk.Kind += "List"
+	made, err := scheme.New(gvk)
+	if err != nil {
+		log.Error(err, "List kind is not in the scheme", "kind", gvk)
+		return
+	}
+	list, ok := made.(client.ObjectList)
+	if !ok {
+		return
+	}
+	if err := cached.List(ctx, list, options...); err != nil {
+		if ctx.Err() == nil {
+			log.Error(err, "Cannot list from the cache", "kind", gvk)
+		}
+		return
+	}
+	items, err := meta.ExtractList(list)
+	if err != nil {
+		log.Error(err, "Cannot read a list", "kind", gvk)
+		return
+	}
+	for _, item := range items {
+		if listed, ok := item.(client.Object); ok {
+			handle(listed, false)
+		}
+	}
+}

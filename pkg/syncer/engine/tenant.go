@@ -1,0 +1,44 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"sync/atomic"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"virtualcluster.io/virtualcluster/pkg/fleet"
+	"virtualcluster.io/virtualcluster/pkg/names"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+)
+
+// tenant is an engaged tenant. Its context ends when it is disengaged.
+type tenant struct {
+	*fleet.Tenant
+	ctx    context.Context
+	names  names.Tenant
+	client client.Client
+	synced atomic.Bool
+}
+
+func newTenant(ctx context.Context, t *fleet.Tenant) *tenant {
+	return &tenant{Tenant: t, ctx: ctx, client: t.GetClient(), names: names.Tenant{ID: t.ID, Name: t.Name}}
+}
+
+// env returns what a kind may know about the tenant.
+func (t *tenant) env(warn func(field, remedy string)) kind.Env {
+	facts, _ := t.Facts()
+	return kind.Env{
+		Names: t.names,
+		Facts: kind.Facts{
+			ServiceCIDR:           facts.ServiceCIDR,
+			ControlPlaneAddresses: facts.ControlPlaneAddresses,
+			DefaultRuntimeClass:   facts.Sandbox.Default,
+			AllowedRuntimeClasses: facts.Sandbox.Allowed,
+		},
+		Tenant: t.client,
+		Warn:   warn,
+	}
+}

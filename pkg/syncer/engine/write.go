@@ -1,0 +1,198 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"virtualcluster.io/virtualcluster/pkg/identity"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+)
+
+// createSuper creates the super object. A name that is taken is looked at live:
+// the cache may be late, or the object may be nobody's of ours.
+func (p *pass) createSuper(ctx context.Context, desired client.Object) error {
+	err := p.controller.engine.options.Super.GetClient().Create(ctx, desired)
+	p.wroteSuper("create")
+	switch {
+	case err == nil:
+		p.remember(desired)
+		return nil
+	case apierrors.IsAlreadyExists(err):
+		return p.explainTaken(ctx)
+	default:
+		return p.explainSuper(err)
+	}
+}
+
+// explainTaken says why a name is taken in the super cluster.
+func (p *pass) explainTaken(ctx context.Context) error {
+	live, err := p.read(ctx, p.controller.engine.options.Super.GetAPIReader(), p.superKey)
+	if err != nil {
+		return fmt.Errorf("reading what is in the way: %w", err)
+	}
+	if live == nil {
+		return kind.Wait("the super cluster")
+	}
+	if owner, stamped := identity.Of(live); stamped && p.owns(owner) {
+		p.remember(live)
+		return kind.Wait("the super cluster's cache")
+	}
+	p.refusedBySuper = true
+	return kind.Reject("metadata.name", "the super cluster keeps this name for itself; choose another name")
+}
+
+// patchSuper writes the difference. The optimistic lock keeps a list that
+// somebody else changed meanwhile from being replaced.
+func (p *pass) patchSuper(ctx context.Context, desired client.Object) error {
+	patch := client.MergeFromWithOptions(p.super, client.MergeFromWithOptimisticLock{})
+	err := p.controller.engine.options.Super.GetClient().Patch(ctx, desired, patch)
+	p.wroteSuper("patch")
+	if err != nil {
+		return p.explainSuper(err)
+	}
+	p.remember(desired)
+	return nil
+}
+
+// explainSuper turns an error of the super cluster into what it means here.
+func (p *pass) explainSuper(err error) error {
+	if isNamespaceLate(err) {
+		return kind.Wait("the namespace")
+	}
+	if p.controller.kind.Explain != nil {
+		if explained := p.controller.kind.Explain(p.tenant, err); explained != nil {
+			p.refusedBySuper = true
+			return explained
+		}
+	}
+	return fmt.Errorf("writing the super object: %w", err)
+}
+
+// removeSuper deletes the super object, which carries this tenant's stamp, if
+// it is true that the tenant's object is gone or another one.
+func (p *pass) removeSuper(ctx context.Context, grace *int64) error {
+	terminating := !p.super.GetDeletionTimestamp().IsZero()
+	if held := p.super.GetDeletionGracePeriodSeconds(); terminating && (grace == nil || (held != nil && *held <= *grace)) {
+		return nil
+	}
+	if p.tenant == nil {
+		live, err := p.read(ctx, p.tenantCluster.GetAPIReader(), p.request.NamespacedName)
+		if err != nil {
+			return fmt.Errorf("confirming that the tenant's object is gone: %w", err)
+		}
+		if live != nil && live.GetUID() == p.owner.UID {
+			return kind.Wait("the tenant's cache")
+		}
+	}
+	uid := p.super.GetUID()
+	options := []client.DeleteOption{client.Preconditions{UID: &uid}}
+	if grace != nil {
+		options = append(options, client.GracePeriodSeconds(*grace))
+	}
+	err := p.controller.engine.options.Super.GetClient().Delete(ctx, p.super, options...)
+	p.wroteSuper("delete")
+	p.controller.superWrites.forget(overlayKey{p.tenantCluster.ID, p.superKey})
+	if err := ignoreGone(err); err != nil {
+		return fmt.Errorf("deleting the super object: %w", err)
+	}
+	return nil
+}
+
+// patchTenant writes back what Up changed, status apart from the rest, and
+// without a read: a patch carries the UID, so that it cannot hit a namesake.
+func (p *pass) patchTenant(ctx context.Context, reported client.Object) error {
+	// A strategic patch merges lists of status by key: a condition that the
+	// tenant adds meanwhile survives. Elsewhere it is wrong (ports of a Service
+	// are keyed by number alone), so the rest is a merge patch under a lock.
+	status, err := patchParts(client.StrategicMergeFrom(p.tenant), reported)
+	if err != nil {
+		return err
+	}
+	rest, err := patchParts(client.MergeFrom(p.tenant), reported)
+	if err != nil {
+		return err
+	}
+	delete(rest, "status")
+	if len(rest) > 0 {
+		precondition := map[string]string{"uid": string(p.tenant.GetUID()), "resourceVersion": p.tenant.GetResourceVersion()}
+		if err := p.sendTenantPatch(ctx, "patch", types.MergePatchType, rest, precondition); err != nil {
+			return err
+		}
+	}
+	if status["status"] == nil {
+		return nil
+	}
+	return p.sendTenantPatch(ctx, "patch-status", types.StrategicMergePatchType,
+		map[string]any{"status": status["status"]}, map[string]string{"uid": string(p.tenant.GetUID())})
+}
+
+// patchParts returns a patch by its top-level fields.
+func patchParts(patch client.Patch, object client.Object) (map[string]any, error) {
+	data, err := patch.Data(object)
+	if err != nil {
+		return nil, fmt.Errorf("making the tenant's patch: %w", err)
+	}
+	var parts map[string]any
+	if err := json.Unmarshal(data, &parts); err != nil {
+		return nil, fmt.Errorf("reading the tenant's patch: %w", err)
+	}
+	return parts, nil
+}
+
+func (p *pass) sendTenantPatch(ctx context.Context, verb string, patchType types.PatchType, parts map[string]any, precondition map[string]string) error {
+	parts["metadata"] = precondition
+	data, err := json.Marshal(parts)
+	if err != nil {
+		return fmt.Errorf("encoding the tenant's patch: %w", err)
+	}
+	target := p.controller.kind.New()
+	target.SetNamespace(p.request.Namespace)
+	target.SetName(p.request.Name)
+	if verb == "patch-status" {
+		err = p.tenantCluster.client.Status().Patch(ctx, target, client.RawPatch(patchType, data))
+	} else {
+		err = p.tenantCluster.client.Patch(ctx, target, client.RawPatch(patchType, data))
+	}
+	p.wroteTenant(verb)
+	if apierrors.IsNotFound(err) {
+		return nil // it is gone: its deletion has a pass of its own
+	}
+	if err != nil {
+		return fmt.Errorf("reporting to the tenant: %w", err)
+	}
+	p.controller.tenantWrites.put(overlayKey{p.tenantCluster.ID, p.request.NamespacedName}, target)
+	return nil
+}
+
+// remember keeps the super object as the API server returned it.
+func (p *pass) remember(object client.Object) {
+	p.super = object
+	p.controller.superWrites.put(overlayKey{p.tenantCluster.ID, p.superKey}, object.DeepCopyObject().(client.Object))
+}
+
+func (p *pass) wroteSuper(verb string) {
+	p.wrote = true
+	p.controller.engine.metrics.wrote(p.controller.kind, "super", verb)
+}
+
+func (p *pass) wroteTenant(verb string) {
+	p.wrote = true
+	p.controller.engine.metrics.wrote(p.controller.kind, "tenant", verb)
+}
+
+// ignoreGone drops the errors of a deletion whose object is gone, or has been
+// replaced by a namesake that the UID precondition protected.
+func ignoreGone(err error) error {
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,39 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kind
+
+import (
+	"net/netip"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"virtualcluster.io/virtualcluster/pkg/names"
+)
+
+// Env is all that a kind may know about the tenant it works for. It offers no
+// writer.
+type Env struct {
+	// Names maps this tenant's keys to super names.
+	Names names.Tenant
+	// Facts are what the platform decided for this tenant.
+	Facts Facts
+	// Tenant reads the tenant's objects from the syncer's cache.
+	Tenant client.Reader
+	// Warn tells the tenant that a field has no effect. The engine turns it
+	// into one Warning event.
+	Warn func(field, remedy string)
+}
+
+// Facts are what the platform decided for a tenant.
+type Facts struct {
+	// ServiceCIDR is the tenant's slice of the service range. Its first address
+	// is the tenant's default/kubernetes Service.
+	ServiceCIDR netip.Prefix
+	// ControlPlaneAddresses are the only addresses that default/kubernetes may lead to.
+	ControlPlaneAddresses []string
+	// DefaultRuntimeClass is the RuntimeClass of a pod that names none.
+	DefaultRuntimeClass string
+	// AllowedRuntimeClasses are those that a pod may name.
+	AllowedRuntimeClasses []string
+}

@@ -1,0 +1,126 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kind
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"virtualcluster.io/virtualcluster/pkg/names"
+)
+
+// Lifecycle says what ties the lives of a tenant object and its super object together.
+type Lifecycle int
+
+const (
+	// Declared objects are wishes: the super object exists while the tenant's
+	// does, and is made again if it vanishes.
+	Declared Lifecycle = iota
+	// Process objects run once. The tenant's object waits, terminating, until
+	// the super object is confirmed gone; a super object that vanished after
+	// it was bound takes the tenant's object with it, so that whoever made
+	// that one makes another.
+	Process
+)
+
+// Downward is a kind whose desired state a tenant writes and the super cluster
+// realises. T is a pointer to an API type. The functions are called
+// concurrently for different objects.
+type Downward[T client.Object] struct {
+	// Object is an empty T; the scheme gives its kind.
+	Object T
+
+	// Down makes super ask for what tenant asks for. super is a copy of the
+	// live object, or empty if there is none; what Down leaves alone keeps its
+	// super value. Labels and annotations that may cross are already there; the
+	// engine stamps name, namespace and ownership afterwards. Down gives the
+	// same result for the same input, never modifies tenant and may keep parts
+	// of it (super must not be changed in place later).
+	Down func(ctx context.Context, env Env, tenant, super T) error
+
+	// Up makes tenant report what super reports: status, and spec fields that
+	// super allocates. tenant is a copy. Nil means that there is nothing to report.
+	Up func(ctx context.Context, env Env, super, tenant T) error
+
+	// Select says whether an object takes part at all. Nil selects every
+	// object. An object that is not selected has no super object.
+	Select func(tenant T) bool
+
+	// SuperKey maps the tenant's key to the super object's. Nil means the
+	// tenant namespace's super namespace and the same name.
+	SuperKey func(tenant names.Tenant, key types.NamespacedName) types.NamespacedName
+
+	// Lifecycle is Declared by default.
+	Lifecycle Lifecycle
+
+	// Placement returns the node on which the tenant sees the object once super
+	// is placed, or "" while it is not. The engine binds the tenant's object to
+	// it. Only for pods.
+	Placement func(super, tenant T) string
+
+	// Bound reports that the tenant's object has been bound. Required with Placement.
+	Bound func(tenant T) bool
+
+	// Finished reports that the object has run to its end: it stays in the
+	// tenant even if the super object vanishes. Only for Lifecycle Process.
+	Finished func(tenant T) bool
+
+	// Attach returns a Secret that super needs beside it, or nil. super is live.
+	Attach func(ctx context.Context, env Env, tenant, super T) (*Attachment, error)
+
+	// References narrows a kind to objects that pods of the same tenant
+	// namespace refer to. Nil means that references do not matter.
+	References *References
+
+	// Uses lists kinds that Down reads through Env.Tenant: their caches are
+	// synced before the first object is. Down returns Wait for what is missing.
+	Uses []client.Object
+
+	// UsesFacts re-runs the kind for all objects of a tenant when Facts change.
+	UsesFacts bool
+
+	// Explain turns an error of the super API server into a Reject that the
+	// tenant can act on, or returns nil. The write is retried with back-off.
+	Explain func(tenant T, err error) error
+}
+
+// References says how other objects of a tenant refer to objects of a kind.
+type References struct {
+	// From is an empty object of the referring kind, in the same namespace.
+	From client.Object
+	// Names returns the names that an object of that kind refers to.
+	Names func(from client.Object) []string
+}
+
+// Upward is a kind that the super cluster owns and a tenant may see. The
+// tenant's copy has the same name; it is not removed when the super object
+// expires.
+type Upward[T client.Object] struct {
+	// Object is an empty T.
+	Object T
+
+	// About returns the super object, and an empty object of its kind, that
+	// super tells about. The engine looks up whose that is; an object about
+	// nothing that the syncer stamped is invisible.
+	About func(super T) (client.Object, types.NamespacedName, types.UID)
+
+	// Visible says whether the tenant may see super. Required: nothing is
+	// visible by default.
+	Visible func(super T) bool
+
+	// Up writes the tenant's copy. owner is the tenant's key and UID of what
+	// super tells about.
+	Up func(env Env, super T, owner Subject, tenant T) error
+}
+
+// Subject identifies a tenant's object.
+type Subject struct {
+	types.NamespacedName
+	// UID of the tenant's object.
+	UID types.UID
+	// Super is the key of its super object.
+	Super types.NamespacedName
+}

@@ -1,0 +1,128 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kind
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"virtualcluster.io/virtualcluster/pkg/names"
+)
+
+// Direction says who writes a kind.
+type Direction string
+
+const (
+	// Down is tenant to super.
+	Down Direction = "down"
+	// Up is super to tenant.
+	Up Direction = "up"
+)
+
+// Translator is a kind with its type erased, so that one engine runs them all.
+// It is made by Downward.Translator or Upward.Translator, and its zero value
+// is of no use. Nil functions mean what they mean in Downward and Upward.
+type Translator struct {
+	// Name is the Go name of the type, for logs and metrics.
+	Name string
+	// Direction is Down for Downward and Up for Upward.
+	Direction Direction
+
+	// The fields of Downward.
+	Lifecycle  Lifecycle
+	Down       func(ctx context.Context, env Env, tenant, super client.Object) error
+	Up         func(ctx context.Context, env Env, super, tenant client.Object) error
+	Select     func(tenant client.Object) bool
+	SuperKey   func(tenant names.Tenant, key types.NamespacedName) types.NamespacedName
+	Placement  func(super, tenant client.Object) string
+	Finished   func(tenant client.Object) bool
+	Attach     func(ctx context.Context, env Env, tenant, super client.Object) (*Attachment, error)
+	Bound      func(tenant client.Object) bool
+	References *References
+	Uses       []client.Object
+	UsesFacts  bool
+	Explain    func(tenant client.Object, err error) error
+
+	// The fields of Upward.
+	About   func(super client.Object) (client.Object, types.NamespacedName, types.UID)
+	Visible func(super client.Object) bool
+	Show    func(env Env, super client.Object, owner Subject, tenant client.Object) error
+
+	object client.Object
+}
+
+// New returns an empty object of the kind.
+func (t *Translator) New() client.Object { return t.object.DeepCopyObject().(client.Object) }
+
+// Translator erases the type. It panics if Object or Down is missing: that is
+// a mistake in the source that every test meets.
+func (k Downward[T]) Translator() *Translator {
+	t := &Translator{
+		Name: typeName(k.Object), Direction: Down, object: k.Object,
+		Lifecycle: k.Lifecycle, SuperKey: k.SuperKey, References: k.References, Uses: k.Uses, UsesFacts: k.UsesFacts,
+	}
+	if k.Down == nil {
+		panic(fmt.Sprintf("kind %s has no Down", t.Name))
+	}
+	t.Down = func(ctx context.Context, env Env, tenant, super client.Object) error {
+		return k.Down(ctx, env, tenant.(T), super.(T))
+	}
+	if t.SuperKey == nil {
+		t.SuperKey = defaultSuperKey
+	}
+	k.eraseOptional(t)
+	return t
+}
+
+func (k Downward[T]) eraseOptional(t *Translator) {
+	if k.Up != nil {
+		t.Up = func(ctx context.Context, env Env, super, tenant client.Object) error {
+			return k.Up(ctx, env, super.(T), tenant.(T))
+		}
+	}
+	if k.Select != nil {
+		t.Select = func(tenant client.Object) bool { return k.Select(tenant.(T)) }
+	}
+	if k.Placement != nil {
+		t.Placement = func(super, tenant client.Object) string { return k.Placement(super.(T), tenant.(T)) }
+	}
+	if k.Bound != nil {
+		t.Bound = func(tenant client.Object) bool { return k.Bound(tenant.(T)) }
+	}
+	if k.Finished != nil {
+		t.Finished = func(tenant client.Object) bool { return k.Finished(tenant.(T)) }
+	}
+	if k.Attach != nil {
+		t.Attach = func(ctx context.Context, env Env, tenant, super client.Object) (*Attachment, error) {
+			return k.Attach(ctx, env, tenant.(T), super.(T))
+		}
+	}
+	if k.Explain != nil {
+		t.Explain = func(tenant client.Object, err error) error { return k.Explain(tenant.(T), err) }
+	}
+}
+
+// Translator erases the type. It panics if a function is missing.
+func (k Upward[T]) Translator() *Translator {
+	t := &Translator{Name: typeName(k.Object), Direction: Up, object: k.Object}
+	if k.About == nil || k.Visible == nil || k.Up == nil {
+		panic(fmt.Sprintf("kind %s lacks About, Visible or Up", t.Name))
+	}
+	t.About = func(super client.Object) (client.Object, types.NamespacedName, types.UID) { return k.About(super.(T)) }
+	t.Visible = func(super client.Object) bool { return k.Visible(super.(T)) }
+	t.Show = func(env Env, super client.Object, owner Subject, tenant client.Object) error {
+		return k.Up(env, super.(T), owner, tenant.(T))
+	}
+	return t
+}
+
+func defaultSuperKey(tenant names.Tenant, key types.NamespacedName) types.NamespacedName {
+	return types.NamespacedName{Namespace: tenant.Namespace(key.Namespace), Name: key.Name}
+}
+
+func typeName(object client.Object) string { return reflect.TypeOf(object).Elem().Name() }

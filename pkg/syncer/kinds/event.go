@@ -1,0 +1,91 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kinds
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/names"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+)
+
+// event shows a tenant what the super cluster says about its pods, with the
+// tenant's names in place of the super cluster's.
+func event() kind.Upward[*corev1.Event] {
+	return kind.Upward[*corev1.Event]{
+		Object: &corev1.Event{},
+		About: func(super *corev1.Event) (client.Object, types.NamespacedName, types.UID) {
+			about := super.InvolvedObject
+			return &corev1.Pod{}, types.NamespacedName{Namespace: about.Namespace, Name: about.Name}, about.UID
+		},
+		Visible: eventVisible,
+		Up:      eventUp,
+	}
+}
+
+// eventVisible hides what is not about a pod and what is about the platform's
+// own objects, which a tenant does not know.
+func eventVisible(super *corev1.Event) bool {
+	if super.InvolvedObject.Kind != "Pod" {
+		return false
+	}
+	words := strings.FieldsFunc(super.Message, func(r rune) bool { return strings.ContainsRune(" \t\n\"'/:,;()[]", r) })
+	for _, word := range words {
+		if names.IsReserved(word) {
+			return false
+		}
+	}
+	return true
+}
+
+func eventUp(_ kind.Env, super *corev1.Event, owner kind.Subject, tenant *corev1.Event) error {
+	tenant.InvolvedObject = corev1.ObjectReference{
+		APIVersion: "v1", Kind: "Pod", Namespace: owner.Namespace, Name: owner.Name, UID: owner.UID,
+		FieldPath: super.InvolvedObject.FieldPath,
+	}
+	tenant.Reason, tenant.Type, tenant.Count, tenant.Action = super.Reason, super.Type, super.Count, super.Action
+	tenant.Message = scrubEvent(super, owner)
+	tenant.FirstTimestamp, tenant.LastTimestamp = super.FirstTimestamp, super.LastTimestamp
+	tenant.EventTime = super.EventTime
+	tenant.Series = super.Series.DeepCopy()
+	tenant.ReportingController = super.ReportingController
+	if tenant.ReportingController == "" {
+		tenant.ReportingController = super.Source.Component
+	}
+	tenant.ReportingInstance = ""
+	if !super.EventTime.IsZero() {
+		tenant.ReportingInstance = tenancyv1alpha1.VirtualNodeName // required with eventTime
+	}
+	tenant.Source = corev1.EventSource{Component: super.Source.Component}
+	if super.Source.Host != "" {
+		tenant.Source.Host = tenancyv1alpha1.VirtualNodeName
+	}
+	return nil
+}
+
+// scrubEvent replaces the super cluster's namespace and node in the message.
+func scrubEvent(super *corev1.Event, owner kind.Subject) string {
+	message := strings.ReplaceAll(super.Message, owner.Super.Namespace, owner.Namespace)
+	for _, node := range []string{super.Source.Host, assignedNode(super)} {
+		if node != "" {
+			message = strings.ReplaceAll(message, node, tenancyv1alpha1.VirtualNodeName)
+		}
+	}
+	return message
+}
+
+// assignedNode reads the node from the scheduler's message, "Successfully
+// assigned <namespace>/<pod> to <node>".
+func assignedNode(super *corev1.Event) string {
+	if super.Reason != "Scheduled" {
+		return ""
+	}
+	_, node, _ := strings.Cut(super.Message, " to ")
+	return node
+}

@@ -1,0 +1,35 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package kinds
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"virtualcluster.io/virtualcluster/pkg/names"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+)
+
+// podSecurityEnforce is the label by which the super cluster's own admission
+// holds what a namespace's pods may ask for, whatever the syncer let pass.
+const podSecurityEnforce = "pod-security.kubernetes.io/enforce"
+
+// namespace gives each tenant namespace a super namespace of its own.
+func namespace() kind.Downward[*corev1.Namespace] {
+	return kind.Downward[*corev1.Namespace]{
+		Object: &corev1.Namespace{},
+		SuperKey: func(tenant names.Tenant, key types.NamespacedName) types.NamespacedName {
+			return types.NamespacedName{Name: tenant.Namespace(key.Name)}
+		},
+		Down: func(_ context.Context, _ kind.Env, _, super *corev1.Namespace) error {
+			if super.Labels == nil {
+				super.Labels = map[string]string{}
+			}
+			super.Labels[podSecurityEnforce] = "baseline"
+			return nil
+		},
+	}
+}

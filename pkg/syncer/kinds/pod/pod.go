@@ -1,0 +1,66 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+)
+
+// Kind returns the kind of pods.
+func Kind() kind.Downward[*corev1.Pod] {
+	return kind.Downward[*corev1.Pod]{
+		Object:    &corev1.Pod{},
+		Lifecycle: kind.Process,
+		Uses:      []client.Object{&corev1.Node{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.Secret{}},
+		// A gated pod is not ready to be scheduled anywhere.
+		Select:    func(tenant *corev1.Pod) bool { return len(tenant.Spec.SchedulingGates) == 0 },
+		Down:      down,
+		Up:        up,
+		Attach:    attach,
+		Placement: placement,
+		Bound:     bound,
+		Finished:  finished,
+	}
+}
+
+func down(ctx context.Context, env kind.Env, tenant, super *corev1.Pod) error {
+	if super.UID != "" {
+		update(env, tenant, super)
+		return nil
+	}
+	return create(ctx, env, tenant, super)
+}
+
+// placement is the virtual node once the super cluster has chosen a real one.
+func placement(super, _ *corev1.Pod) string {
+	if super.Spec.NodeName == "" {
+		return ""
+	}
+	return tenancyv1alpha1.VirtualNodeName
+}
+
+// bound tells a pod that was bound through the API, which leaves the condition
+// PodScheduled, from one that its author gave a node name.
+func bound(tenant *corev1.Pod) bool {
+	if tenant.Spec.NodeName == "" {
+		return false
+	}
+	for _, condition := range tenant.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionTrue {
+			return true
+		}
+	}
+	return false
+}
+
+// finished reports that the pod has run to its end and will not run again.
+func finished(tenant *corev1.Pod) bool {
+	return tenant.Status.Phase == corev1.PodSucceeded || tenant.Status.Phase == corev1.PodFailed
+}
