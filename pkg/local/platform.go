@@ -19,6 +19,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -93,8 +94,8 @@ func (s *starter) applyAddons(ctx context.Context) (bool, error) {
 	return changed, err
 }
 
-// waitForNode waits for a Ready that a kubelet of this time gave: after a
-// restart, the node still shows what the last one said.
+// waitForNode waits until the node is Ready. After a restart of the kubelet it
+// still is: its pods never stopped.
 func (s *starter) waitForNode(ctx context.Context) (bool, error) {
 	superClient, err := newSuperClient(s.layout)
 	if err != nil {
@@ -218,17 +219,23 @@ func merge(base, over map[string]any) map[string]any {
 	return merged
 }
 
+// portTimeout bounds how long a port of a process that is gone may stay in use.
+const portTimeout = 5 * time.Second
+
 // checkPorts makes sure that a daemon finds its ports free.
-func (s *starter) checkPorts(name string) error {
-	return s.layout.namespaces().Run(func() error {
-		for _, port := range daemonPorts(s.state, name) {
-			if err := portFree(port); err != nil {
-				return fmt.Errorf("port %d for %s is in use in the cluster's network namespace (%w); end its user (nsenter --net=%s ss -ltnp) or run local down",
-					port.Port(), name, err, s.layout.namespaces().NetFile())
-			}
+func (s *starter) checkPorts(ctx context.Context, name string) error {
+	for _, port := range daemonPorts(s.state, name) {
+		var last error
+		err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, portTimeout, true, func(context.Context) (bool, error) {
+			last = s.layout.namespaces().Run(func() error { return portFree(port) })
+			return last == nil, nil
+		})
+		if err != nil {
+			return fmt.Errorf("port %d for %s is in use in the cluster's network namespace (%w); end its user (nsenter --net=%s ss -ltnp) or run local down",
+				port.Port(), name, last, s.layout.namespaces().NetFile())
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func portFree(address netip.AddrPort) error {

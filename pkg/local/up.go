@@ -112,7 +112,7 @@ func (s *starter) run(ctx context.Context, fresh bool) error {
 		{"containerd", s.startRuntime},
 		{"images", s.importImages},
 		{"control plane", s.waitForAPI},
-		{"scheduler, kubelet and proxy", s.startNode},
+		{"scheduler, kubelet and proxy", s.startClients},
 		{"add-ons", s.applyAddons},
 		{"node ready", s.waitForNode},
 		{"DNS and storage", s.waitForAddons},
@@ -218,11 +218,11 @@ func (s *starter) prepare(ctx context.Context) (bool, error) {
 // startRuntime starts containerd, and the control plane, which need not wait
 // for each other.
 func (s *starter) startRuntime(ctx context.Context) (bool, error) {
-	controlPlane, err := s.start(daemonControlPlane)
+	controlPlane, err := s.start(ctx, daemonControlPlane)
 	if err != nil {
 		return controlPlane, err
 	}
-	changed, err := s.start(daemonContainerd)
+	changed, err := s.start(ctx, daemonContainerd)
 	if err != nil {
 		return changed || controlPlane, err
 	}
@@ -241,11 +241,11 @@ func (s *starter) importImages(ctx context.Context) (bool, error) {
 	return changed, err
 }
 
-// startNode starts everything that is a client of the API.
-func (s *starter) startNode(context.Context) (bool, error) {
+// startClients starts everything that is a client of the API.
+func (s *starter) startClients(ctx context.Context) (bool, error) {
 	changed := false
 	for _, name := range []string{daemonScheduler, daemonKubelet, daemonProxy} {
-		started, err := s.start(name)
+		started, err := s.start(ctx, name)
 		if err != nil {
 			return changed, err
 		}
@@ -256,15 +256,18 @@ func (s *starter) startNode(context.Context) (bool, error) {
 
 // start starts a daemon that does not run. Its ports must be free: nobody else
 // but a person in this very network namespace could have them.
-func (s *starter) start(name string) (bool, error) {
+func (s *starter) start(ctx context.Context, name string) (bool, error) {
 	process, err := host.ReadPidFile(s.layout.pidFile(name))
 	if err != nil {
 		return false, err
 	}
-	if process.Alive() {
+	if process.Alive() && !process.Ending() {
 		return false, nil
 	}
-	if err := s.checkPorts(name); err != nil {
+	if err := host.Stop(ctx, process, stopGrace(name)); err != nil {
+		return false, err
+	}
+	if err := s.checkPorts(ctx, name); err != nil {
 		return false, err
 	}
 	_, err = host.Start(s.layout.namespaces(), s.layout.cgroups(), newDaemon(s.layout, s.options, s.state, name))
@@ -275,13 +278,18 @@ func (s *starter) start(name string) (bool, error) {
 	return true, nil
 }
 
-// await polls until done returns nil. It gives up early if the daemon ends, and
-// then, as after timeout, names its log.
+// await polls until done returns nil. A daemon that this call found running and
+// that ends is started again; one that this call started must not end: then, as
+// after timeout, the error names its log.
 func (s *starter) await(ctx context.Context, timeout time.Duration, name string, done func(context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
 		if last = done(ctx); last == nil {
 			return true, nil
+		}
+		if !slices.Contains(s.started, name) {
+			_, err := s.start(ctx, name)
+			return false, err
 		}
 		process, err := host.ReadPidFile(s.layout.pidFile(name))
 		if err == nil && !process.Alive() {

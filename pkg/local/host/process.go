@@ -40,17 +40,32 @@ func ParsePidFile(content string) (Process, error) {
 // String is the content of a pid file.
 func (p Process) String() string { return fmt.Sprintf("%d %d\n", p.PID, p.Started) }
 
-// Alive reports whether this very process still runs. A zombie does not.
+// Alive reports whether this very process is still there. A zombie is not,
+// unless it is only the first thread that has ended.
 func (p Process) Alive() bool {
+	now, err := p.stat()
+	return err == nil && now.started == p.Started && (now.threads > 1 || now.state != 'Z' && now.state != 'X')
+}
+
+// Ending reports whether the process is about to go: it runs no more code of
+// its own, but what it held, such as ports, may not be free yet.
+func (p Process) Ending() bool {
+	now, err := p.stat()
+	return err == nil && now.started == p.Started && (now.state == 'Z' || now.flags&flagExiting != 0)
+}
+
+// flagExiting is the kernel's PF_EXITING.
+const flagExiting = 0x4
+
+func (p Process) stat() (processStat, error) {
 	if p.PID <= 0 {
-		return false
+		return processStat{}, os.ErrNotExist
 	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
 	if err != nil {
-		return false
+		return processStat{}, err
 	}
-	started, state, err := parseStat(string(stat))
-	return err == nil && started == p.Started && state != 'Z' && state != 'X'
+	return parseStat(string(content))
 }
 
 // ReadPidFile reads a pid file. A file that is not there is the zero Process,
@@ -70,28 +85,42 @@ func ReadPidFile(path string) (Process, error) {
 	return process, nil
 }
 
-// parseStat takes start time and state out of /proc/<pid>/stat. The name of the
-// program, in parentheses, may itself hold spaces and parentheses.
-func parseStat(stat string) (started uint64, state byte, err error) {
+// processStat is what is of use in /proc/<pid>/stat.
+type processStat struct {
+	started, flags, threads uint64
+	state                   byte
+}
+
+// parseStat reads the content of /proc/<pid>/stat. The name of the program, in
+// parentheses, may itself hold spaces and parentheses.
+func parseStat(stat string) (processStat, error) {
 	end := strings.LastIndexByte(stat, ')')
 	if end < 0 {
-		return 0, 0, fmt.Errorf("no program name in %q", stat)
+		return processStat{}, fmt.Errorf("no program name in %q", stat)
 	}
-	// The first field after the name is field 3 of proc(5); the start time is field 22.
 	fields := strings.Fields(stat[end+1:])
 	if len(fields) < 20 {
-		return 0, 0, fmt.Errorf("too few fields in %q", stat)
+		return processStat{}, fmt.Errorf("too few fields in %q", stat)
 	}
-	started, err = strconv.ParseUint(fields[19], 10, 64)
-	return started, fields[0][0], err
+	parsed := processStat{state: fields[0][0]}
+	// The numbers are those of proc(5), which counts from 1 and begins with the
+	// process id and the name.
+	for number, into := range map[int]*uint64{9: &parsed.flags, 20: &parsed.threads, 22: &parsed.started} {
+		value, err := strconv.ParseUint(fields[number-3], 10, 64)
+		if err != nil {
+			return processStat{}, fmt.Errorf("field %d of %q is no number", number, stat)
+		}
+		*into = value
+	}
+	return parsed, nil
 }
 
 // processOf returns the Process that has pid now.
 func processOf(pid int) (Process, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return Process{}, err
 	}
-	started, _, err := parseStat(string(stat))
-	return Process{PID: pid, Started: started}, err
+	now, err := parseStat(string(content))
+	return Process{PID: pid, Started: now.started}, err
 }
