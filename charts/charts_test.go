@@ -4,7 +4,10 @@
 package charts
 
 import (
+	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +24,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/utils/ptr"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
 )
 
 var componentNames = []string{"vc-manager", "syncer", "vn-agent"}
@@ -47,7 +52,7 @@ func split(manifest string) ([]*unstructured.Unstructured, error) {
 	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(manifest), 4096)
 	for {
 		object := &unstructured.Unstructured{}
-		if err := decoder.Decode(&object.Object); err == io.EOF {
+		if err := decoder.Decode(&object.Object); errors.Is(err, io.EOF) {
 			return objects, nil
 		} else if err != nil {
 			return nil, err
@@ -226,6 +231,27 @@ func TestValuesReachTheObjects(t *testing.T) {
 	class := classOf(t, objects)
 	if got, _, _ := unstructured.NestedString(class.Object, "spec", "controlPlane", "exposure", "address"); got != "192.0.2.1" {
 		t.Errorf("got exposure address %q, want 192.0.2.1", got)
+	}
+}
+
+// TestComponentsAcceptTheirConfiguration reads what the chart writes as the
+// components do, which refuse a field that they do not know.
+func TestComponentsAcceptTheirConfiguration(t *testing.T) {
+	configMaps := pick[corev1.ConfigMap](t, mustRender(t, nil), "ConfigMap")
+	cases := map[string]configv1alpha1.Configuration{
+		"vc-manager": &configv1alpha1.VCManagerConfiguration{},
+		"vn-agent":   &configv1alpha1.VNAgentConfiguration{},
+	}
+	for name, config := range cases {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "config.yaml")
+			if err := os.WriteFile(path, []byte(configMaps[name].Data["config.yaml"]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := configv1alpha1.Load(path, config); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -13,7 +13,7 @@ test-unit: ## Run the unit tests and the import rules.
 
 .PHONY: test-integration
 test-integration: bin/kube bin/kubectl ## Run the tests that need a real API server, but no pods.
-	go test -count=1 -timeout 15m ./test/integration/...
+	go test -count=1 -timeout 15m ./test/framework/... ./test/integration/...
 
 # The last target of `test`: its closing lines are the result of the whole run.
 .PHONY: test-e2e

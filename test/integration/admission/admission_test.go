@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
-	"virtualcluster.io/virtualcluster/test/framework/controlplane"
+	controlplanetest "virtualcluster.io/virtualcluster/test/framework/controlplane"
 )
 
 // TestAdmission starts one API server for all of its parts: they make nothing
