@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"k8s.io/client-go/rest"
 )
@@ -27,5 +28,7 @@ func newTransport(config *rest.Config) (http.RoundTripper, *url.URL, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the super cluster's transport: %w", err)
 	}
+	// Joined to an empty path, the path of a request would be relative.
+	server.Path = "/" + strings.TrimPrefix(server.Path, "/")
 	return transport, server, nil
 }
