@@ -19,6 +19,8 @@ const (
 	daemonPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	// logsDir is the only folder that a failed Up leaves.
 	logsDir = "logs"
+	// logsMark is a file in logsDir by which a cluster's logs are known from others.
+	logsMark = ".local-cluster"
 	// containerdSocket is where containerd listens, inside.
 	containerdSocket = "/run/containerd/containerd.sock"
 )

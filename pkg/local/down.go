@@ -44,11 +44,16 @@ func Down(ctx context.Context, options Options) error {
 	ctx, cancel := context.WithTimeout(ctx, downTimeout)
 	defer cancel()
 	l := layout{dir: options.Dir}
-	if _, err := os.Stat(l.dir); errors.Is(err, os.ErrNotExist) && len(traces(l)) == 0 {
-		fmt.Fprintln(options.Out, "nothing to remove")
+	foreign, err := isForeign(l)
+	if err != nil {
+		return err
+	}
+	_, missing := os.Stat(l.dir)
+	if (foreign || missing != nil) && len(traces(l)) == 0 {
+		fmt.Fprintf(options.Out, "no local cluster in %s; nothing to remove\n", l.dir)
 		return nil
 	}
-	if _, err := os.Stat(l.dir); err == nil {
+	if missing == nil {
 		unlock, err := lock(l.dir)
 		if err != nil {
 			return err

@@ -73,12 +73,11 @@ func isForeign(l layout) (bool, error) {
 	if _, err := os.Stat(l.stateFile()); err == nil {
 		return false, nil
 	}
-	for _, entry := range entries {
-		if entry.Name() != logsDir {
-			return true, nil
-		}
+	if len(entries) == 1 && entries[0].Name() == logsDir {
+		_, err := os.Stat(l.path(logsDir, logsMark))
+		return err != nil, nil // What a failed Up left.
 	}
-	return false, nil
+	return len(entries) > 0, nil
 }
 
 // freeBytes asks the nearest folder above that is there.

@@ -18,6 +18,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
@@ -71,7 +72,11 @@ func apiReady(ctx context.Context, l layout) error {
 	if err != nil {
 		return fmt.Errorf("connecting to the cluster: %w", err)
 	}
-	return discoveryClient.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+	err = discoveryClient.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+	if status := apierrors.APIStatus(nil); errors.As(err, &status) {
+		return errors.New("the API server is still starting") // Its answer lists every check, a page long.
+	}
+	return err
 }
 
 func (s *starter) waitForAPI(ctx context.Context) (bool, error) {

@@ -131,7 +131,7 @@ func (s *starter) run(ctx context.Context, fresh bool) error {
 
 // rollback undoes what this call did and returns cause, with more if that failed too.
 func (s *starter) rollback(ctx context.Context, fresh bool, cause error) error {
-	if errors.Is(cause, context.Canceled) {
+	if ctx.Err() != nil {
 		cause = errors.New("interrupted; what was started is gone again")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
@@ -157,6 +157,9 @@ func (s *starter) configure(context.Context) (bool, error) {
 			return false, err
 		}
 		if err := s.state.write(s.layout); err != nil {
+			return false, err
+		}
+		if err := writeFile(s.layout.path(logsDir, logsMark), nil, 0o644); err != nil {
 			return false, err
 		}
 		changed = true

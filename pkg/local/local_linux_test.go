@@ -1,0 +1,121 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package local
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestRemoveFolder(t *testing.T) {
+	tests := map[string]struct {
+		files []string
+		keep  leftover
+		want  []string
+	}{
+		"all goes":             {files: []string{"state.json", "logs/x.log", "etc/y"}, keep: keepNothing},
+		"logs stay":            {files: []string{"state.json", "logs/x.log", "etc/y"}, keep: keepLogs, want: []string{"logs/x.log"}},
+		"nothing is there":     {keep: keepLogs},
+		"nothing is there yet": {keep: keepNothing},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			l := layout{dir: filepath.Join(t.TempDir(), "c")}
+			makeFiles(t, l, tc.files)
+			if err := removeFolder(l, tc.keep); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, file := range tc.files {
+				if _, err := os.Stat(l.path(file)); err == nil {
+					got = append(got, file)
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("left (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestIsForeign(t *testing.T) {
+	tests := map[string]struct {
+		files []string
+		want  bool
+	}{
+		"not there":                 {},
+		"a cluster":                 {files: []string{"state.json", "etc/x"}},
+		"logs of a failed start":    {files: []string{"logs/" + logsMark, "logs/kubelet.log"}},
+		"somebody's logs":           {files: []string{"logs/mail.log"}, want: true},
+		"somebody's files":          {files: []string{"thesis.tex"}, want: true},
+		"logs and somebody's files": {files: []string{"logs/" + logsMark, "thesis.tex"}, want: true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			l := layout{dir: filepath.Join(t.TempDir(), "c")}
+			makeFiles(t, l, tc.files)
+			got, err := isForeign(l)
+			if err != nil || got != tc.want {
+				t.Errorf("got %v, %v; want %v", got, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestDownLeavesForeignFoldersAlone(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("Down needs root")
+	}
+	l := layout{dir: filepath.Join(t.TempDir(), "c")}
+	makeFiles(t, l, []string{"thesis.tex"})
+	if err := Down(context.Background(), Options{Dir: l.dir}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(l.path("thesis.tex")); err != nil {
+		t.Errorf("Down removed somebody's file: %v", err)
+	}
+}
+
+func TestMasked(t *testing.T) {
+	for path, want := range map[string]bool{"/var/lib/x": true, "/run/x": true, "/home/var/x": false, "/variant": false} {
+		if got := masked(path); got != want {
+			t.Errorf("%s: got %v, want %v", path, got, want)
+		}
+	}
+}
+
+func TestImportImageIsSkippedByDigest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.tar")
+	if err := os.WriteFile(path, []byte("content"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// There is no containerd: whatever does not skip the import fails.
+	importInto := func(known importedImage) (importedImage, error) {
+		return importImage(context.Background(), layout{dir: t.TempDir()}, Options{}, path, known)
+	}
+	const digest = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"
+	found, err := importInto(importedImage{Digest: digest})
+	if err != nil || found.Size != 7 || found.Digest != digest {
+		t.Fatalf("the same content was imported again: %+v, %v", found, err)
+	}
+	if again, err := importInto(found); err != nil || again != found {
+		t.Errorf("an untouched file was looked at: %+v, %v", again, err)
+	}
+	if _, err := importInto(importedImage{Digest: "other"}); err == nil {
+		t.Error("new content was not imported")
+	}
+}
+
+func makeFiles(t *testing.T, l layout, files []string) {
+	t.Helper()
+	for _, file := range files {
+		if err := writeFile(l.path(file), []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
