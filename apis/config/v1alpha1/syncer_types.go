@@ -1,0 +1,77 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// SyncerConfiguration configures the syncer.
+type SyncerConfiguration struct {
+	metav1.TypeMeta `json:",inline"`
+	Common          `json:",inline"`
+
+	// workersPerKind is how many objects of one kind are synced at once, of all
+	// tenants together. One tenant gets at most three quarters of them. Default 8.
+	WorkersPerKind int32 `json:"workersPerKind,omitempty"`
+	// resyncPeriod is the time between two passes over all objects of a tenant.
+	// Events make it unnecessary; it repairs what they missed. Default 10m.
+	ResyncPeriod metav1.Duration `json:"resyncPeriod,omitempty"`
+	// tenantConnection is how tenants' control planes are reached.
+	TenantConnection TenantConnection `json:"tenantConnection,omitempty"`
+}
+
+// TenantConnection is how each tenant's control plane is reached.
+type TenantConnection struct {
+	// qps is the sustained rate of requests to one tenant, in requests a second. Default 200.
+	QPS int32 `json:"qps,omitempty"`
+	// burst is how many requests may go out to one tenant at once. Default 400.
+	Burst int32 `json:"burst,omitempty"`
+	// probeInterval is the time between two probes of a connected tenant. Default 5s.
+	ProbeInterval metav1.Duration `json:"probeInterval,omitempty"`
+	// probeFailures in a row make a tenant count as unreachable. Default 3.
+	ProbeFailures int32 `json:"probeFailures,omitempty"`
+}
+
+var _ Configuration = &SyncerConfiguration{}
+
+// Type implements Configuration.
+func (c *SyncerConfiguration) Type() *metav1.TypeMeta { return &c.TypeMeta }
+
+// KindName implements Configuration.
+func (c *SyncerConfiguration) KindName() string { return "SyncerConfiguration" }
+
+// SetDefaults implements Configuration.
+func (c *SyncerConfiguration) SetDefaults() {
+	// The syncer writes for every pod of every tenant: more than its siblings.
+	setDefault(&c.ClientConnection.QPS, 500)
+	setDefault(&c.ClientConnection.Burst, 1000)
+	c.Common.SetDefaults()
+	setDefault(&c.WorkersPerKind, 8)
+	setDefault(&c.ResyncPeriod.Duration, 10*time.Minute)
+	setDefault(&c.TenantConnection.QPS, 200)
+	setDefault(&c.TenantConnection.Burst, 400)
+	setDefault(&c.TenantConnection.ProbeInterval.Duration, 5*time.Second)
+	setDefault(&c.TenantConnection.ProbeFailures, 3)
+}
+
+// Validate implements Configuration.
+func (c *SyncerConfiguration) Validate() field.ErrorList {
+	errs := c.Common.Validate()
+	errs = append(errs, validatePositive(field.NewPath("workersPerKind"), c.WorkersPerKind)...)
+	if c.ResyncPeriod.Duration < time.Minute {
+		errs = append(errs, field.Invalid(field.NewPath("resyncPeriod"), c.ResyncPeriod.Duration.String(), "must be at least 1m"))
+	}
+	connection := field.NewPath("tenantConnection")
+	errs = append(errs, validatePositive(connection.Child("qps"), c.TenantConnection.QPS)...)
+	errs = append(errs, validatePositive(connection.Child("burst"), c.TenantConnection.Burst)...)
+	errs = append(errs, validatePositive(connection.Child("probeFailures"), c.TenantConnection.ProbeFailures)...)
+	if c.TenantConnection.ProbeInterval.Duration < time.Second {
+		errs = append(errs, field.Invalid(connection.Child("probeInterval"), c.TenantConnection.ProbeInterval.Duration.String(), "must be at least 1s"))
+	}
+	return errs
+}

@@ -1,0 +1,48 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestSyncerDefaults(t *testing.T) {
+	checkDefaults(t, &SyncerConfiguration{}, &SyncerConfiguration{})
+}
+
+func TestSyncerLoad(t *testing.T) {
+	const header = "apiVersion: config.virtualcluster.io/v1alpha1\nkind: SyncerConfiguration\n"
+	cases := map[string]struct {
+		content string
+		wantErr string // empty: no error
+	}{
+		"header only":         {header, ""},
+		"everything set":      {header + "workersPerKind: 1\nresyncPeriod: 1m\ntenantConnection: {qps: 1, burst: 1, probeInterval: 1s, probeFailures: 1}\n", ""},
+		"no workers":          {header + "workersPerKind: -1\n", "workersPerKind"},
+		"resync all the time": {header + "resyncPeriod: 1s\n", "resyncPeriod"},
+		"negative rate":       {header + "tenantConnection: {qps: -1}\n", "tenantConnection.qps"},
+		"negative burst":      {header + "tenantConnection: {burst: -1}\n", "tenantConnection.burst"},
+		"negative failures":   {header + "tenantConnection: {probeFailures: -1}\n", "tenantConnection.probeFailures"},
+		"probe all the time":  {header + "tenantConnection: {probeInterval: 1ms}\n", "tenantConnection.probeInterval"},
+		"unknown field":       {header + "tenantConnection: {timeout: 1s}\n", `unknown field "tenantConnection.timeout"`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "config.yaml")
+			if err := os.WriteFile(path, []byte(tc.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			err := Load(path, &SyncerConfiguration{})
+			switch {
+			case tc.wantErr == "" && err != nil:
+				t.Errorf("Load: %v", err)
+			case tc.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tc.wantErr)):
+				t.Errorf("Load: %v, want an error with %q", err, tc.wantErr)
+			}
+		})
+	}
+}

@@ -1,0 +1,160 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package syncer joins the parts of the syncer: the fleet of tenants, the
+// engine, the kinds and the life cycle of VirtualClusters.
+package syncer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	mcmanager "sigs.k8s.io/multicluster-runtime/pkg/manager"
+
+	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/fleet"
+	"virtualcluster.io/virtualcluster/pkg/identity"
+	"virtualcluster.io/virtualcluster/pkg/syncer/engine"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kinds"
+	"virtualcluster.io/virtualcluster/pkg/syncer/lifecycle"
+)
+
+// leaseName is the Lease by which replicas agree on the one that works.
+const leaseName = "syncer"
+
+// What the syncer may do in the super cluster. What it may do in a tenant is
+// the tenant's kubeconfig's to say.
+//
+// +kubebuilder:rbac:groups=tenancy.virtualcluster.io,resources=virtualclusters,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=tenancy.virtualcluster.io,resources=virtualclusters/status,verbs=patch
+// +kubebuilder:rbac:groups=tenancy.virtualcluster.io,resources=virtualclusterclasses,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces;pods;configmaps;secrets;services,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=events,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",namespace=vc-system,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=events.k8s.io,namespace=vc-system,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=vc-system,resources=leases,verbs=create
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=vc-system,resources=leases,resourceNames=syncer,verbs=get;update;patch
+
+// NewManager returns a manager that runs the syncer against the super cluster
+// of restConfig. Start it once; it ends when the context does, having released
+// its Lease.
+func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1alpha1.SyncerConfiguration) (mcmanager.Manager, error) {
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	superConfig := rest.CopyConfig(restConfig)
+	superConfig.UserAgent = "virtualcluster-syncer"
+	superConfig.QPS, superConfig.Burst = float32(config.ClientConnection.QPS), int(config.ClientConnection.Burst)
+	mgr, err := ctrl.NewManager(superConfig, managerOptions(scheme, config))
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	return setup(ctx, mgr, config)
+}
+
+func managerOptions(scheme *runtime.Scheme, config *configv1alpha1.SyncerConfiguration) ctrl.Options {
+	skipNameValidation := true // a process may hold a second syncer, as tests do
+	options := ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         superCache(),
+		Metrics:                       metricsserver.Options{BindAddress: config.Metrics.BindAddress},
+		HealthProbeBindAddress:        config.Health.BindAddress,
+		LeaderElection:                *config.LeaderElection.LeaderElect,
+		LeaderElectionNamespace:       config.LeaderElection.ResourceNamespace,
+		LeaderElectionID:              leaseName,
+		LeaderElectionReleaseOnCancel: true,
+	}
+	options.Controller.SkipNameValidation = &skipNameValidation
+	return options
+}
+
+// setup adds the parts to the manager. It is the only place that joins them.
+func setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.SyncerConfiguration) (mcmanager.Manager, error) {
+	tenants := fleet.New(fleet.Options{
+		MetaReader:    mgr.GetClient(),
+		SecretReader:  mgr.GetAPIReader(),
+		Cluster:       tenantCluster(mgr.GetScheme()),
+		UserAgent:     "virtualcluster-syncer",
+		QPS:           float32(config.TenantConnection.QPS),
+		Burst:         int(config.TenantConnection.Burst),
+		ProbeInterval: config.TenantConnection.ProbeInterval.Duration,
+		ProbeFailures: int(config.TenantConnection.ProbeFailures),
+	})
+	all := kinds.All()
+	if err := engine.IndexReferences(ctx, tenants, all); err != nil {
+		return nil, err
+	}
+	syncEngine, err := engine.New(engine.Options{
+		Super: mgr, Kinds: all, Workers: int(config.WorkersPerKind),
+		ResyncPeriod: config.ResyncPeriod.Duration, Registerer: metrics.Registry,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the engine: %w", err)
+	}
+	multi, err := mcmanager.WithMultiCluster(mgr, tenants)
+	if err != nil {
+		return nil, fmt.Errorf("making the multi-cluster manager: %w", err)
+	}
+	lifecycles := lifecycle.New(lifecycle.Options{
+		SuperClient: mgr.GetClient(), SuperReader: mgr.GetAPIReader(), Connections: tenants, Synced: syncEngine.Synced,
+	})
+	return multi, errors.Join(
+		multi.Add(syncEngine),
+		tenants.SetupWithManager(mgr),
+		lifecycles.SetupWithManager(mgr),
+		mgr.AddHealthzCheck("ping", func(*http.Request) error { return nil }),
+		mgr.AddReadyzCheck("ping", func(*http.Request) error { return nil }),
+	)
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), tenancyv1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, fmt.Errorf("making the scheme: %w", err)
+	}
+	return scheme, nil
+}
+
+// superCache holds, of the kinds that go down, only what the syncer stamped: a
+// watch for each kind, however many tenants there are, and nothing of the
+// super cluster's own. Of events it holds those about pods.
+func superCache() cache.Options {
+	stamped := cache.ByObject{Label: identity.Selector()}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Namespace{}:          stamped,
+			&corev1.Pod{}:                stamped,
+			&corev1.ConfigMap{}:          stamped,
+			&corev1.Secret{}:             stamped,
+			&corev1.Service{}:            stamped,
+			&discoveryv1.EndpointSlice{}: stamped,
+			&corev1.Event{}:              {Field: fields.OneTermEqualSelector("involvedObject.kind", "Pod")},
+		},
+	}
+}
+
+// tenantCluster configures the client and the cache of each tenant.
+func tenantCluster(scheme *runtime.Scheme) cluster.Option {
+	return func(o *cluster.Options) {
+		o.Scheme = scheme
+		o.Cache.DefaultTransform = cache.TransformStripManagedFields()
+	}
+}
