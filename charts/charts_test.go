@@ -240,6 +240,7 @@ func TestComponentsAcceptTheirConfiguration(t *testing.T) {
 	configMaps := pick[corev1.ConfigMap](t, mustRender(t, nil), "ConfigMap")
 	cases := map[string]configv1alpha1.Configuration{
 		"vc-manager": &configv1alpha1.VCManagerConfiguration{},
+		"syncer":     &configv1alpha1.SyncerConfiguration{},
 		"vn-agent":   &configv1alpha1.VNAgentConfiguration{},
 	}
 	for name, config := range cases {
