@@ -35,7 +35,7 @@ const leaseName = "vc-manager"
 // NewManager returns a manager for the cluster of restConfig with everything
 // of vc-manager added: controllers, /healthz, /readyz and metrics. Start it to work.
 func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1alpha1.VCManagerConfiguration) (ctrl.Manager, error) {
-	options, err := managerOptions(config)
+	options, err := ManagerOptions(config)
 	if err != nil {
 		return nil, err
 	}
@@ -51,11 +51,16 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
 		return nil, err
 	}
-	return mgr, setup(ctx, mgr, config)
+	return mgr, Setup(ctx, mgr, config, reconciler.ProbeReadyz)
 }
 
-// setup adds the controllers to mgr.
-func setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManagerConfiguration) error {
+// Probe asks the API server at address (host:port), which ca (PEM) must have
+// certified, whether it is ready.
+type Probe func(ctx context.Context, address string, ca []byte) error
+
+// Setup adds the controllers to mgr, which was made with ManagerOptions. probe
+// is how they reach the control planes they made.
+func Setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManagerConfiguration, probe Probe) error {
 	agentServing := &reconciler.AgentServing{
 		Client:    mgr.GetClient(),
 		APIReader: mgr.GetAPIReader(),
@@ -70,7 +75,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManag
 		APIReader: mgr.GetAPIReader(),
 		Recorder:  mgr.GetEventRecorder(reconciler.FieldManager),
 		Clock:     clock.RealClock{},
-		Probe:     reconciler.ProbeReadyz,
+		Probe:     probe,
 		AgentCA:   agentServing.CA,
 	}
 	if err := virtualClusters.SetupWithManager(ctx, mgr, int(config.ConcurrentReconciles)); err != nil {
@@ -79,8 +84,8 @@ func setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManag
 	return nil
 }
 
-// managerOptions maps the configuration to the manager's options.
-func managerOptions(config *configv1alpha1.VCManagerConfiguration) (ctrl.Options, error) {
+// ManagerOptions maps the configuration to the manager's options.
+func ManagerOptions(config *configv1alpha1.VCManagerConfiguration) (ctrl.Options, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return ctrl.Options{}, fmt.Errorf("adding Kubernetes types to the scheme: %w", err)

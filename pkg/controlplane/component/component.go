@@ -38,8 +38,8 @@ func (s Spec) NamespaceName() string {
 	return names.Tenant{ID: string(s.TenantID), Name: s.VirtualCluster.Name}.ControlPlaneNamespace()
 }
 
-// labels returns a fresh map of the labels of every object of this tenant.
-func (s Spec) labels() map[string]string {
+// Labels returns a fresh map of the labels of every object of this tenant.
+func (s Spec) Labels() map[string]string {
 	return map[string]string{
 		tenancyv1alpha1.LabelTenantID:  string(s.TenantID),
 		tenancyv1alpha1.LabelManagedBy: tenancyv1alpha1.ManagedByManager,
@@ -50,7 +50,7 @@ func (s Spec) labels() map[string]string {
 const podLabel = tenancyv1alpha1.LabelPrefix + "component"
 
 func (s Spec) podLabels() map[string]string {
-	labels := s.labels()
+	labels := s.Labels()
 	labels[podLabel] = tenancyv1alpha1.ControlPlaneServiceName
 	return labels
 }
@@ -58,7 +58,7 @@ func (s Spec) podLabels() map[string]string {
 // meta returns the metadata of an object in the control plane's namespace.
 func (s Spec) meta(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
-		Name: name, Namespace: s.NamespaceName(), Labels: s.labels(), Annotations: s.annotations(nil),
+		Name: name, Namespace: s.NamespaceName(), Labels: s.Labels(), Annotations: s.annotations(nil),
 	}
 }
 

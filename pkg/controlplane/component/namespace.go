@@ -18,7 +18,7 @@ const (
 // Namespace returns the namespace of the control plane. It holds the tenant's
 // database and keys and nothing else; deleting it deletes the control plane.
 func (s Spec) Namespace() *corev1.Namespace {
-	labels := s.labels()
+	labels := s.Labels()
 	labels[labelPodSecurityEnforce] = podSecurityRestricted
 	return &corev1.Namespace{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},

@@ -99,7 +99,7 @@ func (s Spec) container() corev1.Container {
 			fmt.Sprintf("--secure-port=%d", tenancyv1alpha1.ControlPlanePort),
 		},
 		Env: []corev1.EnvVar{
-			{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}}},
+			{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "status.podIP"}}},
 			// A quarter less private memory than at 100, for a little CPU: tenants are mostly idle.
 			{Name: "GOGC", Value: "30"},
 		},
@@ -137,8 +137,7 @@ func probe(path string, periodSeconds, failureThreshold int32) *corev1.Probe {
 func (s Spec) volumeClaim() corev1.PersistentVolumeClaim {
 	storage := s.ControlPlane.Storage
 	claim := corev1.PersistentVolumeClaim{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
-		ObjectMeta: metav1.ObjectMeta{Name: volumeData, Labels: s.labels()},
+		ObjectMeta: metav1.ObjectMeta{Name: volumeData, Labels: s.Labels()},
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			Resources: corev1.VolumeResourceRequirements{

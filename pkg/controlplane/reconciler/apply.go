@@ -11,7 +11,6 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -42,14 +41,20 @@ func apply(ctx context.Context, writer client.Client, direct client.Reader, desi
 	if err != nil {
 		return err
 	}
-	if found && equality.Semantic.DeepDerivative(desired, live) {
-		return nil
-	}
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(desired)
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", describe(desired), err)
 	}
 	delete(content, "status")
+	if found {
+		present, err := runtime.DefaultUnstructuredConverter.ToUnstructured(live)
+		if err != nil {
+			return fmt.Errorf("encoding %s: %w", describe(live), err)
+		}
+		if within(content, present) {
+			return nil
+		}
+	}
 	configuration := &unstructured.Unstructured{Object: content}
 	err = writer.Apply(ctx, client.ApplyConfigurationFromUnstructured(configuration), client.FieldOwner(FieldManager), client.ForceOwnership)
 	if err != nil {

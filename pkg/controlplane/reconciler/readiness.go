@@ -18,7 +18,7 @@ import (
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 )
 
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;delete
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 
 // retryProbe is how soon an API server whose pod is ready is asked again. Its
 // Service needs a moment to lead to the pod, which nothing tells us.
