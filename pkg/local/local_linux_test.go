@@ -67,20 +67,6 @@ func TestIsForeign(t *testing.T) {
 	}
 }
 
-func TestDownLeavesForeignFoldersAlone(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("Down needs root")
-	}
-	l := layout{dir: filepath.Join(t.TempDir(), "c")}
-	makeFiles(t, l, []string{"thesis.tex"})
-	if err := Down(context.Background(), Options{Dir: l.dir}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(l.path("thesis.tex")); err != nil {
-		t.Errorf("Down removed somebody's file: %v", err)
-	}
-}
-
 func TestMasked(t *testing.T) {
 	for path, want := range map[string]bool{"/var/lib/x": true, "/run/x": true, "/home/var/x": false, "/variant": false} {
 		if got := masked(path); got != want {

@@ -119,7 +119,7 @@ func (c Cgroups) Kill(ctx context.Context) error {
 			return false, err
 		}
 		for _, pid := range left {
-			if err := kill(pid); err != nil {
+			if err := c.killMember(pid); err != nil {
 				return false, err
 			}
 		}
@@ -129,6 +129,36 @@ func (c Cgroups) Kill(ctx context.Context) error {
 		return fmt.Errorf("killing processes %v of cgroup %s: %w", left, c.Name, err)
 	}
 	return nil
+}
+
+// killMember kills a process, but only one that the kernel itself says is in the
+// cgroup: an error in finding processes must never reach those of others.
+func (c Cgroups) killMember(pid int) error {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return nil // It is gone.
+	}
+	if !isMember(string(content), c.Name) {
+		return fmt.Errorf("process %d is not in cgroup %s and is left alone", pid, c.Name)
+	}
+	return kill(pid)
+}
+
+// isMember reports whether the content of /proc/<pid>/cgroup names the
+// top-level cgroup or one below it. A cgroup without a name has no members: it
+// would be the root, which everything is in.
+func isMember(content, name string) bool {
+	if name == "" {
+		return false
+	}
+	for line := range strings.Lines(content) {
+		// number:controllers:path, where only the path may hold colons.
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) == 3 && (parts[2] == "/"+name || strings.HasPrefix(parts[2], "/"+name+"/")) {
+			return true
+		}
+	}
+	return false
 }
 
 // Remove removes the cgroup and all below, which must hold no process. It is
@@ -184,6 +214,9 @@ func (c Cgroups) walk(visit func(dir string) error) error {
 // hierarchies returns where cgroups can be made: the root itself with version
 // 2, each controller's folder with version 1 (and the one without controllers).
 func (c Cgroups) hierarchies() ([]string, error) {
+	if c.Name == "" || strings.ContainsRune(c.Name, filepath.Separator) {
+		return nil, fmt.Errorf("%q is no name of a top-level cgroup", c.Name)
+	}
 	if isHierarchy(c.Root) {
 		return []string{c.Root}, nil
 	}

@@ -92,7 +92,13 @@ func Stop(ctx context.Context, process Process, grace time.Duration) error {
 	return nil
 }
 
-func kill(pid int) error { return signal(pid, unix.SIGKILL) }
+// kill never reaches the first process of the machine or this one.
+func kill(pid int) error {
+	if pid <= 1 || pid == os.Getpid() {
+		return fmt.Errorf("process %d must not be killed", pid)
+	}
+	return signal(pid, unix.SIGKILL)
+}
 
 func signal(pid int, number syscall.Signal) error {
 	if err := unix.Kill(pid, number); err != nil && !errors.Is(err, unix.ESRCH) {

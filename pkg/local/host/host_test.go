@@ -161,6 +161,49 @@ func TestCgroupProcessesAreOnlyOurs(t *testing.T) {
 	}
 }
 
+func TestIsMember(t *testing.T) {
+	tests := map[string]struct {
+		content, name string
+		want          bool
+	}{
+		"version 2":              {content: "0::/vc-1/system\n", name: "vc-1", want: true},
+		"one of version 1":       {content: "3:pids:/\n2:memory:/vc-1\n", name: "vc-1", want: true},
+		"a colon in the path":    {content: "0::/vc-1/kubepods/a:b\n", name: "vc-1", want: true},
+		"another's":              {content: "0::/vc-10/system\n", name: "vc-1"},
+		"below another":          {content: "0::/user/vc-1\n", name: "vc-1"},
+		"the root":               {content: "0::/\n", name: "vc-1"},
+		"no name has no members": {content: "0::/\n", name: ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := isMember(tc.content, tc.name); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestKillLeavesOthersAlone lists a process that the kernel says is elsewhere,
+// as an error in finding processes would. This process stands for it.
+func TestKillLeavesOthersAlone(t *testing.T) {
+	if _, err := os.Stat("/proc/self/cgroup"); err != nil {
+		t.Skip("needs /proc")
+	}
+	cgroups := Cgroups{Root: t.TempDir(), Name: "vc-none"}
+	if err := cgroups.killMember(os.Getpid()); err == nil || !strings.Contains(err.Error(), "left alone") {
+		t.Errorf("got %v, want a refusal", err)
+	}
+}
+
+func TestCgroupsNeedAName(t *testing.T) {
+	root := fakeHierarchies(t, "memory")
+	for _, name := range []string{"", "a/b"} {
+		if got, err := (Cgroups{Root: root, Name: name}).Processes(); err == nil {
+			t.Errorf("%q: got %v, want an error", name, got)
+		}
+	}
+}
+
 func TestInheritCpuset(t *testing.T) {
 	parent, child := t.TempDir(), t.TempDir()
 	for path, content := range map[string]string{

@@ -142,10 +142,14 @@ func (n Namespaces) Run(fn func() error) error {
 func (n Namespaces) Kill(ctx context.Context) error {
 	namespaces := map[string]uint64{}
 	for name, file := range map[string]string{"net": n.NetFile(), "mnt": n.MountFile()} {
-		var info unix.Stat_t
-		if isNamespace(file) && unix.Stat(file, &info) == nil {
-			namespaces[name] = info.Ino
+		var kept, own unix.Stat_t
+		if !isNamespace(file) || unix.Stat(file, &kept) != nil {
+			continue
 		}
+		if err := unix.Stat("/proc/self/ns/"+name, &own); err != nil || own.Ino == kept.Ino {
+			return errors.Join(fmt.Errorf("%s keeps the machine's own namespace, in which nothing is killed", file), err)
+		}
+		namespaces[name] = kept.Ino
 	}
 	if len(namespaces) == 0 {
 		return nil
