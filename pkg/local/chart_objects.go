@@ -179,7 +179,7 @@ func explainPods(ctx context.Context, superClient client.Client, namespace strin
 	if err := superClient.List(ctx, pods, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/instance": charts.ReleaseName}); err != nil {
 		return fmt.Sprintf(" (and its pods cannot be listed: %v)", err)
 	}
-	var reasons []string
+	reasons := replicaTrouble(ctx, superClient, namespace)
 	for i := range pods.Items {
 		reasons = append(reasons, podTrouble(&pods.Items[i])...)
 	}
@@ -187,6 +187,23 @@ func explainPods(ctx context.Context, superClient client.Client, namespace strin
 		return fmt.Sprintf(": see `kubectl -n %s get events`", namespace)
 	}
 	return ": " + strings.Join(reasons, "; ")
+}
+
+// replicaTrouble says which Deployments cannot even make a pod, and why.
+func replicaTrouble(ctx context.Context, superClient client.Client, namespace string) []string {
+	found, err := listDeployments(ctx, superClient, namespace)
+	if err != nil {
+		return nil // The pods could be listed a moment ago: they say more.
+	}
+	var reasons []string
+	for i := range found {
+		for _, c := range found[i].Status.Conditions {
+			if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
+				reasons = append(reasons, fmt.Sprintf("Deployment %s: %s", found[i].Name, c.Message))
+			}
+		}
+	}
+	return reasons
 }
 
 func podTrouble(superPod *corev1.Pod) []string {

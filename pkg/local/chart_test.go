@@ -139,6 +139,8 @@ func TestWaitForDeployments(t *testing.T) {
 			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImageNeverPull", Message: "no image"}},
 		}}},
 	}
+	refused := deployment("syncer", false)
+	refused.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "violates PodSecurity"}}
 	outdated := deployment("syncer", true)
 	outdated.Generation = 2
 	cases := map[string]struct {
@@ -148,6 +150,7 @@ func TestWaitForDeployments(t *testing.T) {
 		"all there":          {objects: allAvailable()},
 		"nothing there":      {want: []string{"syncer, vc-manager, vn-agent not available"}},
 		"one not available":  {objects: []client.Object{deployment("syncer", false), deployment("vc-manager", true), deployment("vn-agent", true), stuck}, want: []string{"syncer not available", "pod syncer-1: ErrImageNeverPull no image"}},
+		"no pod is admitted": {objects: []client.Object{refused, deployment("vc-manager", true), deployment("vn-agent", true)}, want: []string{"Deployment syncer: violates PodSecurity"}},
 		"a status of before": {objects: []client.Object{outdated, deployment("vc-manager", true), deployment("vn-agent", true)}, want: []string{"syncer not available"}},
 	}
 	for name, tc := range cases {
