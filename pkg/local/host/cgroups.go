@@ -132,21 +132,23 @@ func (c Cgroups) Kill(ctx context.Context) error {
 }
 
 // killMember kills a process, but only one that the kernel itself says is in the
-// cgroup: an error in finding processes must never reach those of others.
+// cgroup: an error in finding processes must never reach those of others. One
+// that is just ending is in no cgroup any more and is left alone too.
 func (c Cgroups) killMember(pid int) error {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {
 		return nil // It is gone.
 	}
 	if !isMember(string(content), c.Name) {
-		return fmt.Errorf("process %d is not in cgroup %s and is left alone", pid, c.Name)
+		return nil
 	}
 	return kill(pid)
 }
 
-// isMember reports whether the content of /proc/<pid>/cgroup names the
-// top-level cgroup or one below it. A cgroup without a name has no members: it
-// would be the root, which everything is in.
+// isMember reports whether the content of /proc/<pid>/cgroup names the cgroup or
+// one below it. In a container the path may begin with the container's own
+// cgroup. A cgroup without a name has no members: it would be the root, which
+// everything is in.
 func isMember(content, name string) bool {
 	if name == "" {
 		return false
@@ -154,7 +156,7 @@ func isMember(content, name string) bool {
 	for line := range strings.Lines(content) {
 		// number:controllers:path, where only the path may hold colons.
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(parts) == 3 && (parts[2] == "/"+name || strings.HasPrefix(parts[2], "/"+name+"/")) {
+		if len(parts) == 3 && slices.Contains(strings.Split(parts[2], "/"), name) {
 			return true
 		}
 	}
