@@ -44,6 +44,7 @@ const resyncPeriod = time.Minute
 // +kubebuilder:rbac:groups=tenancy.virtualcluster.io,resources=virtualclusterclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update;patch,namespace=vc-system
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch,namespace=vc-system
 
 // Reconciler reconciles VirtualClusters. Reconcile is safe for concurrent use
 // on different VirtualClusters; only one process may run it at a time (leader

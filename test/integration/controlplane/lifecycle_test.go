@@ -9,22 +9,25 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
@@ -282,12 +285,40 @@ func testAgentServing(t *testing.T, s *suite) {
 	}
 }
 
+// restricted returns the configuration of a user who has the generated roles
+// of vc-manager and nothing else: a right that is missing shows in the test.
+func (s *suite) restricted(t *testing.T) *rest.Config {
+	t.Helper()
+	const user = "vc-manager"
+	content, err := os.ReadFile("../../../config/rbac/vc-manager/role.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}}
+	for document := range strings.SplitSeq(strings.TrimPrefix(string(content), "---\n"), "\n---\n") {
+		role := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(document), &role.Object); err != nil {
+			t.Fatal(err)
+		}
+		s.create(t, role)
+		reference := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: role.GetKind(), Name: role.GetName()}
+		meta := metav1.ObjectMeta{Namespace: role.GetNamespace(), Name: user}
+		if role.GetKind() == "ClusterRole" {
+			s.create(t, &rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: reference, Subjects: subjects})
+			continue
+		}
+		s.create(t, &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: reference, Subjects: subjects})
+	}
+	config := rest.CopyConfig(s.config)
+	config.Impersonate.UserName = user
+	return config
+}
+
 // testManager runs vc-manager as it is shipped, but for the probe: nothing
 // leads to a ClusterIP here.
 func testManager(t *testing.T, s *suite) {
 	config := &configv1alpha1.VCManagerConfiguration{}
 	config.Metrics.BindAddress, config.Health.BindAddress = "0", "0"
-	config.LeaderElection.LeaderElect = ptr.To(false)
 	if err := configv1alpha1.Load("", config); err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +326,7 @@ func testManager(t *testing.T, s *suite) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mgr, err := ctrl.NewManager(rest.CopyConfig(s.config), options)
+	mgr, err := ctrl.NewManager(s.restricted(t), options)
 	if err != nil {
 		t.Fatal(err)
 	}
