@@ -137,6 +137,33 @@ func TestErrorsNameTheRemedy(t *testing.T) {
 	checkError(t, (&deleteOptions{}).run(t.Context(), cluster, "nope", &bytes.Buffer{}), "there is no virtual cluster default/nope")
 }
 
+func TestUsageErrorsNameTheRemedy(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv(metaKubeconfigEnv, "")
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv(clientcmd.RecommendedConfigPathEnvVar, "absent")
+	cases := map[string]struct {
+		args []string
+		want string
+	}{
+		"no name":          {args: []string{"create"}, want: "want one: kubectl vc create NAME"},
+		"two names":        {args: []string{"delete", "a", "b"}, want: "want one: kubectl vc delete NAME"},
+		"no kubeconfig":    {args: []string{"list"}, want: "found no kubeconfig: name its kubeconfig with --meta-kubeconfig"},
+		"no such file":     {args: []string{"list", "--meta-kubeconfig", "absent"}, want: "stat absent: no such file"},
+		"unknown command":  {args: []string{"frob"}, want: "unknown command"},
+		"an unknown class": {args: []string{"create", "a", "--klass", "b"}, want: "unknown flag: --klass"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			root := newRootCommand()
+			root.SetArgs(tc.args)
+			root.SetOut(&bytes.Buffer{})
+			root.SetErr(&bytes.Buffer{})
+			checkError(t, root.ExecuteContext(t.Context()), tc.want)
+		})
+	}
+}
+
 func TestList(t *testing.T) {
 	vc := virtualCluster(condition(tenancyv1alpha1.ConditionReady, metav1.ConditionTrue, "Ready", ""))
 	pods := int32(3)

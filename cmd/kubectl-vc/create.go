@@ -34,7 +34,7 @@ func newCreateCommand(meta *metaFlags) *cobra.Command {
 		Long: "Create a virtual cluster. One that exists already with the same class and version\n" +
 			"is left as it is, so the command may be repeated.",
 		Example: "  kubectl vc create demo --wait",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneName,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cluster, err := meta.connect()
 			if err != nil {

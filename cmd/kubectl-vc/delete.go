@@ -31,7 +31,7 @@ func newDeleteCommand(meta *metaFlags) *cobra.Command {
 		Use:     "delete NAME",
 		Short:   "Delete a virtual cluster and everything in it",
 		Example: "  kubectl vc delete demo --wait",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneName,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cluster, err := meta.connect()
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,4 +29,12 @@ func (m *metaCluster) explain(doing string, key client.ObjectKey, err error) err
 	default:
 		return fmt.Errorf("%s: %w", doing, err)
 	}
+}
+
+// oneName is for commands that work on one virtual cluster.
+func oneName(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("got %d names, want one: kubectl vc %s", len(args), cmd.Use)
+	}
+	return nil
 }

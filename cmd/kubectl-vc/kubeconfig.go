@@ -36,7 +36,7 @@ func newKubeconfigCommand(meta *metaFlags) *cobra.Command {
 			"can read, and print the path of that file.",
 		Example: "  export KUBECONFIG=$(kubectl vc kubeconfig demo)\n" +
 			"  kubectl vc kubeconfig demo --merge",
-		Args: cobra.ExactArgs(1),
+		Args: oneName,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cluster, err := meta.connect()
 			if err != nil {

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -69,6 +70,9 @@ func (f *metaFlags) connect() (*metaCluster, error) {
 	rules.ExplicitPath = f.path()
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{})
 	config, err := loader.ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		err = errors.New("found no kubeconfig")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no meta cluster: %w: name its kubeconfig with --meta-kubeconfig or $%s, or start a local one with `kubectl vc local up`", err, metaKubeconfigEnv)
 	}
