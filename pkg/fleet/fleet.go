@@ -76,7 +76,7 @@ type Fleet struct {
 	changes   chan types.NamespacedName
 
 	// Set by Start before started is closed.
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // the members live as long as Start runs.
 	aware multicluster.Aware
 
 	mu      sync.Mutex

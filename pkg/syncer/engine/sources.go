@@ -33,7 +33,7 @@ func (e *Engine) watchSuper(ctx context.Context) error {
 		return nil
 	}
 	for _, c := range e.controllers {
-		if err := watch(c.kind.New(), c.superEvent); err != nil {
+		if err := watch(c.kind.New(), c.superEvent(ctx)); err != nil {
 			return err
 		}
 		if c.kind.Attach == nil {
@@ -172,37 +172,38 @@ func (c *controller) referrerEvent(t *tenant) func(client.Object, bool) {
 }
 
 // superEvent maps a change in the super cluster through the stamp.
-func (c *controller) superEvent(object client.Object, deleted bool) {
+func (c *controller) superEvent(ctx context.Context) func(client.Object, bool) {
 	if c.kind.Direction == kind.Up {
-		c.shownEvent(object)
-		return
+		return func(object client.Object, _ bool) { c.shownEvent(ctx, object) }
 	}
-	owner, ok := identity.Of(object)
-	if !ok {
-		return
-	}
-	t := c.engine.tenant(owner.TenantID)
-	if t == nil {
-		return // its objects are looked through when it is engaged
-	}
-	key := types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name}
-	if c.kind.SuperKey(t.names, key) != client.ObjectKeyFromObject(object) {
-		return // an attachment
-	}
-	c.superWrites.observe(overlayKey{t.ID, client.ObjectKeyFromObject(object)}, object, deleted)
-	c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, finish)
-	if namespace, ok := object.(*corev1.Namespace); ok && !deleted && namespace.DeletionTimestamp.IsZero() {
-		c.engine.wakeNamespace(t, owner.Name)
+	return func(object client.Object, deleted bool) {
+		owner, ok := identity.Of(object)
+		if !ok {
+			return
+		}
+		t := c.engine.tenant(owner.TenantID)
+		if t == nil {
+			return // its objects are looked through when it is engaged
+		}
+		key := types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name}
+		if c.kind.SuperKey(t.names, key) != client.ObjectKeyFromObject(object) {
+			return // an attachment
+		}
+		c.superWrites.observe(overlayKey{t.ID, client.ObjectKeyFromObject(object)}, object, deleted)
+		c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, finish)
+		if namespace, ok := object.(*corev1.Namespace); ok && !deleted && namespace.DeletionTimestamp.IsZero() {
+			c.engine.wakeNamespace(t, owner.Name)
+		}
 	}
 }
 
 // shownEvent maps a super object that tenants may see through its namespace's stamp.
-func (c *controller) shownEvent(object client.Object) {
+func (c *controller) shownEvent(ctx context.Context, object client.Object) {
 	if !c.kind.Visible(object) {
 		return
 	}
 	var namespace corev1.Namespace
-	err := c.engine.options.Super.GetClient().Get(context.Background(), client.ObjectKey{Name: object.GetNamespace()}, &namespace)
+	err := c.engine.options.Super.GetClient().Get(ctx, client.ObjectKey{Name: object.GetNamespace()}, &namespace)
 	if err != nil {
 		return // not one of ours, or gone
 	}
@@ -238,10 +239,10 @@ func (e *Engine) enqueueTenant(t *tenant, selects func(*controller) bool) {
 		if c.kind.Direction == kind.Down {
 			e.each(t.ctx, t.client, c.kind.New(), nil, c.tenantEvent(t))
 			e.each(t.ctx, e.options.Super.GetClient(), c.kind.New(),
-				[]client.ListOption{client.MatchingLabelsSelector{Selector: identity.TenantSelector(t.ID)}}, c.superEvent)
+				[]client.ListOption{client.MatchingLabelsSelector{Selector: identity.TenantSelector(t.ID)}}, c.superEvent(t.ctx))
 			continue
 		}
-		e.each(t.ctx, e.options.Super.GetClient(), c.kind.New(), nil, func(object client.Object, _ bool) { c.shownEvent(object) })
+		e.each(t.ctx, e.options.Super.GetClient(), c.kind.New(), nil, c.superEvent(t.ctx))
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // tenant is an engaged tenant. Its context ends when it is disengaged.
 type tenant struct {
 	*fleet.Tenant
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // it is the connection's, not a call's.
 	names  names.Tenant
 	client client.Client
 	synced atomic.Bool

@@ -4,6 +4,7 @@
 package syncer
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -42,6 +43,8 @@ const (
 
 // environment is one super cluster.
 type environment struct {
+	// root is the whole test: a syncer outlives the part that started it.
+	root        *testing.T
 	scheme      *runtime.Scheme
 	super       *controlplanetest.Instance
 	superClient client.WithWatch
@@ -53,6 +56,8 @@ type tenant struct {
 	vc     *tenancyv1alpha1.VirtualCluster
 	names  names.Tenant
 	client client.WithWatch
+	// line is the syncer's way to the tenant, which a test can cut.
+	line *proxy
 }
 
 func newEnvironment(t *testing.T) *environment {
@@ -68,7 +73,7 @@ func newEnvironment(t *testing.T) *environment {
 	must(t, tenancyv1alpha1.AddToScheme(scheme))
 	super := controlplanetest.Start(t, controlplanetest.Options{Role: controlplanetest.RoleSuper})
 	controlplanetest.InstallCRDs(t, super.Config)
-	e := &environment{scheme: scheme, super: super}
+	e := &environment{root: t, scheme: scheme, super: super}
 	e.superClient = newClient(t, e, super)
 	for _, object := range []client.Object{
 		&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "tenants"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.112.0.0/12"}}},
@@ -107,10 +112,11 @@ func newClient(t *testing.T, e *environment, instance *controlplanetest.Instance
 func (e *environment) addTenant(t *testing.T, name, serviceCIDR string) *tenant {
 	t.Helper()
 	instance := controlplanetest.Start(t, controlplanetest.Options{ServiceCIDR: serviceCIDR})
+	line := newProxy(t, instance.Config.Host)
 	vc := &tenancyv1alpha1.VirtualCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
 	must(t, e.superClient.Create(t.Context(), vc))
 	tn := &tenant{
-		Instance: instance, vc: vc, names: names.Tenant{ID: string(vc.UID), Name: name}, client: newClient(t, e, instance),
+		Instance: instance, vc: vc, names: names.Tenant{ID: string(vc.UID), Name: name}, client: newClient(t, e, instance), line: line,
 	}
 	node := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: tenancyv1alpha1.VirtualNodeName},
@@ -118,7 +124,7 @@ func (e *environment) addTenant(t *testing.T, name, serviceCIDR string) *tenant 
 	}
 	must(t, tn.client.Create(t.Context(), node.DeepCopy()))
 	must(t, tn.client.Status().Patch(t.Context(), node, client.Merge))
-	e.publish(t, tn, instance.Kubeconfig, serviceCIDR)
+	e.publish(t, tn, bytes.ReplaceAll(instance.Kubeconfig, []byte(instance.Config.Host), []byte("https://"+line.address())), serviceCIDR)
 	return tn
 }
 
@@ -149,7 +155,7 @@ func (e *environment) startSyncer(t *testing.T) (stop func()) {
 	config.LeaderElection.LeaderElect = &off
 	config.Metrics.BindAddress, config.Health.BindAddress = "0", "0"
 	config.TenantConnection.ProbeInterval.Duration = time.Second
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(e.root.Context())
 	mgr, err := syncer.NewManager(ctx, e.super.Config, config)
 	must(t, err)
 	done := make(chan error, 1)
@@ -162,10 +168,10 @@ func (e *environment) startSyncer(t *testing.T) (stop func()) {
 		stopped = true
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("the syncer ended with: %v", err)
+			e.root.Errorf("the syncer ended with: %v", err)
 		}
 	}
-	t.Cleanup(stop)
+	e.root.Cleanup(stop)
 	return stop
 }
 
@@ -206,8 +212,8 @@ func eventually(t *testing.T, what string, do func(ctx context.Context) error) {
 func consistently(t *testing.T, what string, period time.Duration, do func(ctx context.Context) error) {
 	t.Helper()
 	var broken error
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, period, true, func(ctx context.Context) (bool, error) {
-		broken = do(ctx)
+	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, period, true, func(context.Context) (bool, error) {
+		broken = do(t.Context()) // not the period's: a call at its end is no failure
 		return broken != nil, nil
 	})
 	if err == nil {

@@ -51,15 +51,10 @@ func (tn *tenant) waitRunning(t *testing.T, namespace, name string) *corev1.Pod 
 	return &tenantPod
 }
 
-func TestTwoTenantsRunPodsOfTheSameName(t *testing.T) {
-	e := newEnvironment(t)
-	e.runFakeKubelet(t)
-	tenants := []*tenant{e.addTenant(t, "blue", "10.112.0.0/22"), e.addTenant(t, "green", "10.112.4.0/22")}
-	e.startSyncer(t)
+// testSameNames: two tenants run pods of one name, each with its own identity.
+func testSameNames(t *testing.T, e *environment, tenants []*tenant) {
 	seen := map[types.NamespacedName]bool{}
 	for _, tn := range tenants {
-		e.waitSynced(t, tn)
-		tn.waitServiceAccount(t, "default")
 		must(t, tn.client.Create(t.Context(), makePod("default", "web")))
 	}
 	for _, tn := range tenants {
