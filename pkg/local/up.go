@@ -257,6 +257,9 @@ func (s *starter) startClients(ctx context.Context) (bool, error) {
 	return changed, nil
 }
 
+// isPodCgroup knows the cgroup of a pod by the name that the kubelet gives it.
+func isPodCgroup(name string) bool { return strings.HasPrefix(name, "pod") }
+
 // start starts a daemon that does not run. Its ports must be free: nobody else
 // but a person in this very network namespace could have them.
 func (s *starter) start(ctx context.Context, name string) (bool, error) {
@@ -272,6 +275,12 @@ func (s *starter) start(ctx context.Context, name string) (bool, error) {
 	}
 	if err := s.checkPorts(ctx, name); err != nil {
 		return false, err
+	}
+	if name == daemonKubelet {
+		// The kubelet spends three seconds on every cgroup that a killed pod left.
+		if err := s.layout.cgroups().Prune(isPodCgroup); err != nil {
+			return false, fmt.Errorf("removing what killed pods left: %w", err)
+		}
 	}
 	_, err = host.Start(s.layout.namespaces(), s.layout.cgroups(), newDaemon(s.layout, s.options, s.state, name))
 	if err != nil {

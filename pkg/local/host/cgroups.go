@@ -177,11 +177,46 @@ func (c Cgroups) Remove(ctx context.Context) error {
 	return nil
 }
 
+// Prune removes every unit, with all below it, that holds no process any more:
+// isUnit tells by a cgroup's name whether it is one. A unit that holds some
+// stays whole. The kernel itself refuses to remove a cgroup with a process.
+func (c Cgroups) Prune(isUnit func(name string) bool) error {
+	return c.walk(func(dir string) error {
+		if !isUnit(filepath.Base(dir)) {
+			return nil
+		}
+		below, occupied := []string{}, false
+		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || !entry.IsDir() {
+				return err
+			}
+			content, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+			below, occupied = append(below, path), occupied || err != nil || len(content) > 0
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if !occupied {
+			err = removeDirs(below)
+		}
+		if err != nil {
+			return err
+		}
+		return fs.SkipDir
+	})
+}
+
 func (c Cgroups) removeOnce() error {
 	var dirs []string
 	if err := c.walk(func(dir string) error { dirs = append(dirs, dir); return nil }); err != nil {
 		return err
 	}
+	return removeDirs(dirs)
+}
+
+// removeDirs removes empty folders, the last first.
+func removeDirs(dirs []string) error {
 	for _, dir := range slices.Backward(dirs) {
 		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err

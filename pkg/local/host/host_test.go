@@ -161,6 +161,32 @@ func TestCgroupProcessesAreOnlyOurs(t *testing.T) {
 	}
 }
 
+func TestPruneKeepsUnitsWhole(t *testing.T) {
+	root := fakeHierarchies(t, "memory")
+	top := filepath.Join(root, "memory", "vc-1")
+	writeProcs(t, filepath.Join(top, "kubepods", "a-pod-live"))
+	writeProcs(t, filepath.Join(top, "kubepods", "a-pod-live", "sandbox"), 7)
+	writeProcs(t, filepath.Join(top, "kubepods", "a-pod-live", "empty"))
+	writeProcs(t, filepath.Join(top, "kubepods", "pod-dead"))
+	writeProcs(t, filepath.Join(top, "kubepods", "pod-dead", "sandbox"))
+	var asked []string
+	// Only the kernel can remove a cgroup with its files in it: here that fails,
+	// and the error names what was to be removed.
+	err := Cgroups{Root: root, Name: "vc-1"}.Prune(func(name string) bool {
+		asked = append(asked, name)
+		return strings.Contains(name, "pod-")
+	})
+	if err == nil || !strings.Contains(err.Error(), "pod-dead/sandbox") {
+		t.Errorf("got %v, want an attempt to remove pod-dead from below", err)
+	}
+	if err != nil && strings.Contains(err.Error(), "a-pod-live") {
+		t.Errorf("a unit with a process was touched: %v", err)
+	}
+	if diff := cmp.Diff([]string{"vc-1", "kubepods", "a-pod-live", "pod-dead"}, asked); diff != "" {
+		t.Errorf("asked about (-want +got):\n%s", diff)
+	}
+}
+
 func TestIsMember(t *testing.T) {
 	tests := map[string]struct {
 		content, name string
