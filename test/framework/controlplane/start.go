@@ -54,6 +54,10 @@ type Options struct {
 	// KubeletServingCA (PEM) verifies the kubelets that the API server calls.
 	// Default: an authority that signed nothing.
 	KubeletServingCA []byte
+	// Files are the PKI files to run with, as a manager made them; their
+	// serving certificate must be good for 127.0.0.1. Config is then for an
+	// anonymous client, and Kubeconfig and Authorities are nil. Default: new ones.
+	Files map[string][]byte
 }
 
 // Instance is a running control plane.
@@ -101,7 +105,13 @@ func Start(t testing.TB, options Options) *Instance {
 		t.Fatal(err)
 	}
 	instance := &Instance{Dir: dir}
-	if err := instance.prepare(options, port); err != nil {
+	server := fmt.Sprintf("https://127.0.0.1:%d", port)
+	if options.Files != nil {
+		err = instance.useFiles(options.Files, server)
+	} else {
+		err = instance.makeFiles(options.KubeletServingCA, server)
+	}
+	if err != nil {
 		t.Fatalf("preparing the control plane: %v", err)
 	}
 	if err := instance.run(binary, options, port); err != nil {
@@ -114,8 +124,14 @@ func Start(t testing.TB, options Options) *Instance {
 	return instance
 }
 
-// prepare writes the PKI and makes the client's configuration.
-func (i *Instance) prepare(options Options, port int) error {
+// useFiles writes the PKI that was given and makes an anonymous client's configuration.
+func (i *Instance) useFiles(files map[string][]byte, server string) error {
+	i.Config = &rest.Config{Host: server, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: files[pki.FileServerCA]}}
+	return i.writePKI(files)
+}
+
+// makeFiles makes and writes a PKI, and makes an administrator's configuration.
+func (i *Instance) makeFiles(kubeletServingCA []byte, server string) error {
 	now := time.Now()
 	id := filepath.Base(i.Dir)
 	authorities, err := pki.NewAuthorities(id, now)
@@ -123,29 +139,24 @@ func (i *Instance) prepare(options Options, port int) error {
 		return err
 	}
 	i.Authorities = authorities
-	if options.KubeletServingCA == nil {
+	if kubeletServingCA == nil {
 		kubelets, err := pki.NewAuthority("kubelets:"+id, now)
 		if err != nil {
 			return err
 		}
-		options.KubeletServingCA = kubelets.CertPEM()
+		kubeletServingCA = kubelets.CertPEM()
 	}
 	files, err := pki.ControlPlaneFiles(pki.FilesInput{
 		Authorities:      authorities,
 		ServingDNSNames:  []string{"localhost", "kubernetes", "kubernetes.default.svc"},
 		ServingIPs:       []net.IP{net.IPv4(127, 0, 0, 1)},
-		KubeletServingCA: options.KubeletServingCA,
+		KubeletServingCA: kubeletServingCA,
 	}, now)
 	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(i.pkiDir(), 0o700); err != nil {
+	if err := i.writePKI(files); err != nil {
 		return err
-	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(i.pkiDir(), name), content, 0o600); err != nil {
-			return err
-		}
 	}
 	certPEM, keyPEM, err := authorities.PlatformClient.Issue(pki.Leaf{
 		CommonName: "test-admin", Organizations: []string{"system:masters"},
@@ -155,7 +166,7 @@ func (i *Instance) prepare(options Options, port int) error {
 		return err
 	}
 	i.Kubeconfig, err = pki.Kubeconfig(pki.KubeconfigInput{
-		Server: fmt.Sprintf("https://127.0.0.1:%d", port), CA: authorities.Server.CertPEM(),
+		Server: server, CA: authorities.Server.CertPEM(),
 		ClientCert: certPEM, ClientKey: keyPEM, ClusterName: id, UserName: "test-admin",
 	})
 	if err != nil {
@@ -166,6 +177,18 @@ func (i *Instance) prepare(options Options, port int) error {
 		return err
 	}
 	i.Config.QPS = -1
+	return nil
+}
+
+func (i *Instance) writePKI(files map[string][]byte) error {
+	if err := os.Mkdir(i.pkiDir(), 0o700); err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(i.pkiDir(), name), content, 0o600); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -83,6 +83,7 @@ func TestControlPlane(t *testing.T) {
 		{"NodePort", testNodePort},
 		{"DeletionWithoutClass", testDeletionWithoutClass},
 		{"AgentServing", testAgentServing},
+		{"Identities", testIdentities},
 		{"Manager", testManager},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, s) })
