@@ -95,6 +95,7 @@ type ClassStorage struct {
 // +kubebuilder:validation:Enum=ClusterIP;NodePort
 type ExposureType string
 
+// Values of ExposureType.
 const (
 	// ExposeClusterIP: only from inside of the meta cluster.
 	ExposeClusterIP ExposureType = "ClusterIP"
