@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
-	"net/netip"
 	"text/template"
 )
 
@@ -25,7 +24,6 @@ type settings struct {
 	Cgroup           string
 	ClusterDomain    string
 	DNSIP            string
-	NodeIP           netip.Addr
 	NodeName         string
 	PauseImage       string
 	PodCIDR          string

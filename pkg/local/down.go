@@ -61,11 +61,11 @@ func Down(ctx context.Context, options Options) error {
 		defer unlock()
 	}
 	progress := newProgress(options.Out, clock.RealClock{})
-	keep := keepNothing
+	keep, name := keepNothing, "removed the cluster"
 	if options.KeepData {
-		keep = keepData
+		keep, name = keepData, "stopped the cluster, kept its data"
 	}
-	return oneLineOrNil(progress.step("removed the cluster", func() (bool, error) { return true, takeDown(ctx, l, keep) }))
+	return oneLineOrNil(progress.step(name, func() (bool, error) { return true, takeDown(ctx, l, keep) }))
 }
 
 func oneLineOrNil(err error) error {

@@ -17,21 +17,7 @@ import (
 // gatherFacts looks at the machine; see facts.
 func gatherFacts(l layout, options Options) (facts, error) {
 	found := facts{os: runtime.GOOS, uid: os.Geteuid()}
-	for _, name := range requiredPrograms() {
-		if _, err := exec.LookPath(name); err != nil && !inSystemPath(name) {
-			found.missing = append(found.missing, name)
-		}
-	}
-	for _, name := range requiredBinaries() {
-		if _, err := os.Stat(filepath.Join(options.BinDir, name)); err != nil {
-			found.missingBinaries = append(found.missingBinaries, name)
-		}
-	}
-	for _, dir := range cniBinDirs() {
-		if _, err := os.Stat(filepath.Join(dir, "ptp")); err == nil && found.cniBinDir == "" {
-			found.cniBinDir = dir
-		}
-	}
+	found.gatherPrograms(options)
 	images, err := imageFiles(options.ImagesDir)
 	if err != nil {
 		return found, err
@@ -49,6 +35,24 @@ func gatherFacts(l layout, options Options) (facts, error) {
 	}
 	found.withheld, err = withholdsSysResource(string(status))
 	return found, err
+}
+
+func (f *facts) gatherPrograms(options Options) {
+	for _, name := range requiredPrograms() {
+		if _, err := exec.LookPath(name); err != nil && !inSystemPath(name) {
+			f.missing = append(f.missing, name)
+		}
+	}
+	for _, name := range requiredBinaries() {
+		if _, err := os.Stat(filepath.Join(options.BinDir, name)); err != nil {
+			f.missingBinaries = append(f.missingBinaries, name)
+		}
+	}
+	for _, dir := range cniBinDirs() {
+		if _, err := os.Stat(filepath.Join(dir, "ptp")); err == nil && f.cniBinDir == "" {
+			f.cniBinDir = dir
+		}
+	}
 }
 
 // inSystemPath looks where programs for root are, which is not always in PATH.

@@ -4,7 +4,6 @@
 package local
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -82,7 +81,7 @@ func TestImportImageIsSkippedByDigest(t *testing.T) {
 	}
 	// There is no containerd: whatever does not skip the import fails.
 	importInto := func(known importedImage) (importedImage, error) {
-		return importImage(context.Background(), layout{dir: t.TempDir()}, Options{}, path, known)
+		return importImage(t.Context(), layout{dir: t.TempDir()}, Options{}, path, known)
 	}
 	const digest = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"
 	found, err := importInto(importedImage{Digest: digest})

@@ -312,7 +312,7 @@ func TestStateIsKept(t *testing.T) {
 	if got, err := readState(l); got != nil || err != nil {
 		t.Fatalf("got %v, %v before there is a cluster", got, err)
 	}
-	want := &state{HostIP: netip.MustParseAddr("198.18.0.1"), NodeIP: netip.MustParseAddr("198.18.0.2"), APIPort: 7443, BinDir: "/b", Complete: true}
+	want := &state{HostIP: netip.MustParseAddr("198.18.0.1"), NodeIP: netip.MustParseAddr("198.18.0.2"), APIPort: 7443, Complete: true}
 	if err := want.write(l); err != nil {
 		t.Fatal(err)
 	}
@@ -331,15 +331,15 @@ func TestOneLine(t *testing.T) {
 
 func TestAbsoluteFollowsLinks(t *testing.T) {
 	dir := t.TempDir()
-	real, err := filepath.EvalSymlinks(dir)
+	target, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(real, filepath.Join(dir, "link")); err != nil {
+	if err := os.Symlink(target, filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
 	got, err := absolute(filepath.Join(dir, "link", "not", "there"))
-	if want := filepath.Join(real, "not", "there"); err != nil || got != want {
+	if want := filepath.Join(target, "not", "there"); err != nil || got != want {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
 }

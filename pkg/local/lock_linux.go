@@ -20,11 +20,11 @@ func lock(dir string) (unlock func(), err error) {
 		return nil, fmt.Errorf("opening the cluster's folder: %w", err)
 	}
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		file.Close()
+		_ = file.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("another process is starting or stopping the cluster in %s; wait until it has ended", dir)
 		}
 		return nil, fmt.Errorf("locking %s: %w", dir, err)
 	}
-	return func() { file.Close() }, nil
+	return func() { _ = file.Close() }, nil
 }

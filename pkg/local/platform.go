@@ -149,7 +149,7 @@ func addonsAvailable(ctx context.Context, superClient client.Client) error {
 		}
 		for i := range deployments.Items {
 			if d := &deployments.Items[i]; !available(d) {
-				return fmt.Errorf("Deployment %s/%s is not available", d.Namespace, d.Name)
+				return fmt.Errorf("deployment %s/%s is not available", d.Namespace, d.Name)
 			}
 		}
 	}
@@ -252,12 +252,12 @@ func portFree(address netip.AddrPort) error {
 }
 
 // dialInside connects to a socket as the daemon sees it.
-func dialInside(l layout, name, socket string) error {
+func dialInside(ctx context.Context, l layout, name, socket string) error {
 	process, err := host.ReadPidFile(l.pidFile(name))
 	if err != nil {
 		return err
 	}
-	connection, err := net.Dial("unix", filepath.Join("/proc", fmt.Sprint(process.PID), "root", socket))
+	connection, err := (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join("/proc", fmt.Sprint(process.PID), "root", socket))
 	if err != nil {
 		return err
 	}

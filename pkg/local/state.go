@@ -23,8 +23,6 @@ type state struct {
 	NodeIP netip.Addr `json:"nodeIP"`
 	// APIPort is the API server's port on NodeIP.
 	APIPort int `json:"apiPort"`
-	// BinDir is where the programs were started from.
-	BinDir string `json:"binDir"`
 	// Complete is set by the first Up that succeeded.
 	Complete bool `json:"complete"`
 }

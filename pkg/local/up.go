@@ -145,24 +145,11 @@ func (s *starter) rollback(ctx context.Context, fresh bool, cause error) error {
 	return cause
 }
 
+// configure writes every file that the parts of the cluster read.
 func (s *starter) configure(context.Context) (bool, error) {
-	changed := false
-	if s.state == nil || !s.state.Complete {
-		used, err := host.UsedPrefixes()
-		if err != nil {
-			return false, err
-		}
-		s.state = &state{APIPort: s.options.APIPort, BinDir: s.options.BinDir}
-		if s.state.HostIP, s.state.NodeIP, err = s.layout.linkAddresses(used); err != nil {
-			return false, err
-		}
-		if err := s.state.write(s.layout); err != nil {
-			return false, err
-		}
-		if err := writeFile(s.layout.path(logsDir, logsMark), nil, 0o644); err != nil {
-			return false, err
-		}
-		changed = true
+	changed, err := s.settle()
+	if err != nil {
+		return changed, err
 	}
 	for _, dir := range []string{"bin", "containerd", "control-plane", "etc", "kubelet", "logs/pods", "pids", "storage"} {
 		if err := os.MkdirAll(s.layout.path(dir), 0o755); err != nil {
@@ -183,6 +170,25 @@ func (s *starter) configure(context.Context) (bool, error) {
 	}
 	made, err := writeCertificates(s.layout, s.state, s.clock.Now())
 	return changed || made, err
+}
+
+// settle chooses a new cluster's addresses and marks its folder as a cluster's.
+func (s *starter) settle() (changed bool, err error) {
+	if s.state != nil && s.state.Complete {
+		return false, nil
+	}
+	used, err := host.UsedPrefixes()
+	if err != nil {
+		return false, err
+	}
+	s.state = &state{APIPort: s.options.APIPort}
+	if s.state.HostIP, s.state.NodeIP, err = s.layout.linkAddresses(used); err != nil {
+		return false, err
+	}
+	if err := s.state.write(s.layout); err != nil {
+		return false, err
+	}
+	return true, writeFile(s.layout.path(logsDir, logsMark), nil, 0o644)
 }
 
 func (s *starter) settings() settings {
@@ -229,8 +235,8 @@ func (s *starter) startRuntime(ctx context.Context) (bool, error) {
 	if err != nil {
 		return changed || controlPlane, err
 	}
-	return changed || controlPlane, s.await(ctx, 30*time.Second, daemonContainerd, func(context.Context) error {
-		return dialInside(s.layout, daemonContainerd, containerdSocket)
+	return changed || controlPlane, s.await(ctx, 30*time.Second, daemonContainerd, func(ctx context.Context) error {
+		return dialInside(ctx, s.layout, daemonContainerd, containerdSocket)
 	})
 }
 

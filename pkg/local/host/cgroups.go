@@ -63,7 +63,7 @@ func (c Cgroups) Create() error {
 func (c Cgroups) delegate() error {
 	controllers, err := os.ReadFile(filepath.Join(c.Root, "cgroup.controllers"))
 	if err != nil {
-		return nil // Version 1 has nothing to hand down.
+		return nil //nolint:nilerr // Version 1 has no such file and nothing to hand down.
 	}
 	for _, dir := range []string{c.Root, filepath.Join(c.Root, c.Name)} {
 		for controller := range strings.FieldsSeq(string(controllers)) {
@@ -95,7 +95,7 @@ func (c Cgroups) Processes() ([]int, error) {
 	err := c.walk(func(dir string) error {
 		content, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 		if err != nil {
-			return nil // It was removed meanwhile, or holds threads, whose process is listed above it.
+			return nil //nolint:nilerr // It was removed meanwhile, or holds threads, whose process is listed above it.
 		}
 		for field := range strings.FieldsSeq(string(content)) {
 			if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
@@ -137,7 +137,7 @@ func (c Cgroups) Kill(ctx context.Context) error {
 func (c Cgroups) killMember(pid int) error {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {
-		return nil // It is gone.
+		return nil //nolint:nilerr // It is gone.
 	}
 	if !isMember(string(content), c.Name) {
 		return nil

@@ -36,7 +36,7 @@ func Start(namespaces Namespaces, cgroups Cgroups, daemon Daemon) (Process, erro
 		return Process{}, fmt.Errorf("opening a log: %w", err)
 	}
 	defer log.Close()
-	cmd := exec.Command(daemon.Argv[0], daemon.Argv[1:]...)
+	cmd := exec.Command(daemon.Argv[0], daemon.Argv[1:]...) //nolint:noctx // A daemon outlives every context.
 	cmd.Env, cmd.Dir = daemon.Env, "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -84,7 +84,7 @@ func killsWhatIsInside(t *testing.T, namespaces Namespaces) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := namespaces.Kill(ctx); err != nil {
 		t.Error(err)
