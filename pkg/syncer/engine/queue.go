@@ -123,7 +123,8 @@ func (q *fairQueue) AddAfter(r request, d time.Duration) {
 	}
 	it.stopTimer()
 	it.due = due
-	it.timer = q.options.clock.AfterFunc(d, func() { q.Add(r, begin) })
+	// A clock may call back while it holds its own lock, which Add needs.
+	it.timer = q.options.clock.AfterFunc(d, func() { go q.Add(r, begin) })
 }
 
 // Retry queues r again after its own back-off, which doubles each time.

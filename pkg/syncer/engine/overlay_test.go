@@ -1,0 +1,53 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+func TestOverlayShowsTheNewer(t *testing.T) {
+	object := func(version string) client.Object {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: types.UID("u"), ResourceVersion: version}}
+	}
+	key := overlayKey{tenant: "t"}
+	cases := map[string]struct {
+		change func(*overlay, *clocktesting.FakeClock)
+		cached client.Object
+		want   string // resource version; empty: nothing
+	}{
+		"a write before the cache has it": {func(*overlay, *clocktesting.FakeClock) {}, nil, "20"},
+		"a write newer than the cache":    {func(*overlay, *clocktesting.FakeClock) {}, object("9"), "20"},
+		"a cache newer than the write":    {func(*overlay, *clocktesting.FakeClock) {}, object("100"), "100"},
+		"the cache has seen the write":    {func(o *overlay, _ *clocktesting.FakeClock) { o.observe(key, object("20"), false) }, nil, ""},
+		"the cache has seen an older one": {func(o *overlay, _ *clocktesting.FakeClock) { o.observe(key, object("9"), false) }, nil, "20"},
+		"the cache has seen its deletion": {func(o *overlay, _ *clocktesting.FakeClock) { o.observe(key, object("9"), true) }, nil, ""},
+		"the write is too old to believe": {func(_ *overlay, c *clocktesting.FakeClock) { c.Step(time.Minute) }, nil, ""},
+		"the tenant was dropped":          {func(o *overlay, _ *clocktesting.FakeClock) { o.dropTenant("t") }, nil, ""},
+		"the write was forgotten":         {func(o *overlay, _ *clocktesting.FakeClock) { o.forget(key) }, nil, ""},
+		"another tenant's was dropped":    {func(o *overlay, _ *clocktesting.FakeClock) { o.dropTenant("u") }, nil, "20"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			fake := clocktesting.NewFakeClock(time.Unix(0, 0))
+			o := newOverlay(fake)
+			o.put(key, object("20"))
+			tc.change(o, fake)
+			got := ""
+			if latest := o.latest(key, tc.cached); latest != nil {
+				got = latest.GetResourceVersion()
+			}
+			if got != tc.want {
+				t.Errorf("version %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
