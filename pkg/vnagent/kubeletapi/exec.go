@@ -46,15 +46,15 @@ func standardStreams() map[string]parameter {
 // connect completes the query of exec and attach. The API of pods takes an
 // absent stdout or stderr for true; here it means false, so it is said.
 func connect(query url.Values, target target) (url.Values, error) {
-	any := false
+	connected := false
 	for _, name := range []string{"stdin", "stdout", "stderr"} {
 		if query.Get(name) == "true" {
-			any = true
+			connected = true
 		} else {
 			query.Set(name, "false")
 		}
 	}
-	if !any {
+	if !connected {
 		return nil, errors.New(`at least one of "input", "output" and "error" must be true`)
 	}
 	query.Set("container", target.container)

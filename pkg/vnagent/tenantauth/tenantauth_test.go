@@ -99,7 +99,7 @@ func shake(t *testing.T, authorities *Authorities, certificates ...tls.Certifica
 			return
 		}
 		defer client.Close()
-		conn := tls.Client(client, &tls.Config{Certificates: certificates, InsecureSkipVerify: true}) //nolint:gosec // the test is about the client
+		conn := tls.Client(client, &tls.Config{Certificates: certificates, InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}) //nolint:gosec // the test is about the client
 		if conn.Handshake() == nil {
 			_, _ = conn.Read(make([]byte, 1))
 		}
@@ -117,7 +117,11 @@ func shake(t *testing.T, authorities *Authorities, certificates ...tls.Certifica
 	if state.NegotiatedProtocol == "h2" {
 		t.Error("HTTP/2 was negotiated")
 	}
-	return authorities.Identify(&state)
+	caller, err := authorities.Identify(&state)
+	if err != nil {
+		t.Errorf("the handshake succeeded with a certificate that is then refused: %v", err)
+	}
+	return caller, err
 }
 
 func TestHandshake(t *testing.T) {

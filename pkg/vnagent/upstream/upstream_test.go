@@ -24,6 +24,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/identity"
 	"virtualcluster.io/virtualcluster/pkg/names"
 )
@@ -65,6 +66,7 @@ func TestFind(t *testing.T) {
 		"none":                 {nil, demo, false},
 		"another tenant asks":  {stamped(nil), names.Tenant{ID: "other", Name: "demo"}, false},
 		"no stamp":             {stamped(func(p *corev1.Pod) { p.Labels, p.Annotations = nil, nil }), demo, false},
+		"half a stamp":         {stamped(func(p *corev1.Pod) { delete(p.Annotations, tenancyv1alpha1.AnnotationTenantUID) }), demo, false},
 		"another tenant's":     {stamped(func(p *corev1.Pod) { stamp(p, "other", "default", "web") }), demo, false},
 		"another namespace's":  {stamped(func(p *corev1.Pod) { stamp(p, demo.ID, "kube-system", "web") }), demo, false},
 		"another pod's":        {stamped(func(p *corev1.Pod) { stamp(p, demo.ID, "default", "db") }), demo, false},
