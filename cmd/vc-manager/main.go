@@ -9,11 +9,10 @@ import (
 	"fmt"
 	"os"
 
+	"go.uber.org/zap/zapcore"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-
-	"go.uber.org/zap/zapcore"
 
 	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/controlplane"

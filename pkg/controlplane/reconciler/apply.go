@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 )
@@ -60,6 +61,7 @@ func apply(ctx context.Context, writer client.Client, direct client.Reader, desi
 	if err != nil {
 		return fmt.Errorf("applying %s: %w", describe(desired), err)
 	}
+	log.FromContext(ctx).V(1).Info("Applied", "object", describe(desired), "existed", found)
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(configuration.Object, live); err != nil {
 		return fmt.Errorf("decoding %s: %w", describe(desired), err)
 	}

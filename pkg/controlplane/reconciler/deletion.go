@@ -15,6 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 )
@@ -56,7 +57,11 @@ func (r *Reconciler) reconcileDeletion(ctx context.Context, virtualCluster *tena
 	}
 	before := virtualCluster.DeepCopy()
 	controllerutil.RemoveFinalizer(virtualCluster, tenancyv1alpha1.FinalizerManager)
-	return ctrl.Result{}, client.IgnoreNotFound(r.patchFinalizers(ctx, before, virtualCluster))
+	if err := r.patchFinalizers(ctx, before, virtualCluster); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	log.FromContext(ctx).Info("Virtual cluster is gone")
+	return ctrl.Result{}, nil
 }
 
 func (r *Reconciler) reportDeletion(ctx context.Context, s *scope, message string) error {

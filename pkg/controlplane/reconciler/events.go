@@ -4,11 +4,13 @@
 package reconciler
 
 import (
+	"context"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 )
@@ -21,10 +23,11 @@ type transition struct {
 	eventType, reason, message string
 }
 
-// recordTransitions writes an event for each condition that changed. Called
-// only after the status was stored, so a retry does not repeat an event.
-func (r *Reconciler) recordTransitions(virtualCluster *tenancyv1alpha1.VirtualCluster, before, after []metav1.Condition) {
+// recordTransitions logs, and writes as an event, what transitions returns.
+// Called only after the status was stored, so a retry does not repeat it.
+func (r *Reconciler) recordTransitions(ctx context.Context, virtualCluster *tenancyv1alpha1.VirtualCluster, before, after []metav1.Condition) {
 	for _, t := range transitions(before, after) {
+		log.FromContext(ctx).Info("Virtual cluster changed", "type", t.eventType, "reason", t.reason, "message", t.message)
 		r.Recorder.Eventf(virtualCluster, nil, t.eventType, t.reason, actionReconcile, "%s", t.message)
 	}
 }

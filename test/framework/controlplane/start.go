@@ -90,8 +90,7 @@ func Start(t testing.TB, options Options) *Instance {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not t.TempDir: its path holds the test's name, and a path of a unix socket is short.
-	dir, err := os.MkdirTemp("", "vc-")
+	dir, err := os.MkdirTemp("", "vc-") //nolint:usetesting // t.TempDir's path holds the test's name, and a path of a unix socket is short.
 	if err != nil {
 		t.Fatal(err)
 	}

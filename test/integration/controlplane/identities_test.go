@@ -4,6 +4,7 @@
 package controlplane
 
 import (
+	"context"
 	"slices"
 	"testing"
 
@@ -66,10 +67,11 @@ func testIdentities(t *testing.T, s *suite) {
 	}
 	checkAgentRights(t, agent)
 
-	service, err := cases["user"].client.CoreV1().Services("default").Get(t.Context(), "kubernetes", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var service *corev1.Service
+	eventually(t, "default/kubernetes exists", func(ctx context.Context) (err error) {
+		service, err = cases["user"].client.CoreV1().Services("default").Get(ctx, "kubernetes", metav1.GetOptions{})
+		return err
+	})
 	ips, err := component.Spec{ServiceCIDR: s.get(t, virtualCluster).Status.Network.ServiceCIDR}.ServingIPs()
 	if err != nil || service.Spec.ClusterIP != ips[1].String() {
 		t.Errorf("default/kubernetes = %s, but the certificate has %v (%v)", service.Spec.ClusterIP, ips, err)

@@ -97,6 +97,9 @@ func testAdmission(t *testing.T, s *suite) {
 			}
 		})
 	}
+}
+
+func testImmutable(t *testing.T, s *suite) {
 	virtualCluster := s.virtualCluster(t, "immutable", "default")
 	before := virtualCluster.DeepCopy()
 	virtualCluster.Spec.ClassName = "other"
@@ -145,7 +148,7 @@ func testNodePort(t *testing.T, s *suite) {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-a"}}
 	s.create(t, node)
 	t.Cleanup(func() {
-		if err := s.client.Delete(context.Background(), node); err != nil {
+		if err := s.client.Delete(context.WithoutCancel(t.Context()), node); err != nil {
 			t.Error(err)
 		}
 	})

@@ -74,6 +74,7 @@ func TestControlPlane(t *testing.T) {
 		run  func(*testing.T, *suite)
 	}{
 		{"Admission", testAdmission},
+		{"Immutable", testImmutable},
 		{"Objects", testObjects},
 		{"SecondReconcileWritesNothing", testSecondReconcileWritesNothing},
 		{"DriftIsRepaired", testDriftIsRepaired},
