@@ -82,7 +82,7 @@ func kill(t *testing.T, component string) {
 	id := ""
 	eventually(t, time.Minute, "a running container of "+component, func(ctx context.Context) error {
 		pods := &corev1.PodList{}
-		if err := superClient.List(ctx, pods, client.InNamespace(platformNamespace), client.MatchingLabels{"app.kubernetes.io/component": component}); err != nil {
+		if err := superClient.List(ctx, pods, client.InNamespace(platformNamespace), client.MatchingLabels{"app.kubernetes.io/name": component}); err != nil {
 			return err
 		}
 		for _, pod := range pods.Items {

@@ -15,7 +15,9 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -247,6 +249,10 @@ func TestRefusedPods(t *testing.T) {
 			pod.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: new(true)}
 		}, "spec.containers[0].securityContext.privileged"},
 		"othersandbox": {func(pod *corev1.Pod) { pod.Spec.RuntimeClassName = new("runc") }, "spec.runtimeClassName"},
+	}
+	// A tenant can name a RuntimeClass only if it has one: a hostile one makes it.
+	if err := tn.client.Create(t.Context(), &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: "runc"}, Handler: "runc"}); err != nil {
+		t.Fatal(err)
 	}
 	// The nearest legal pod works: what follows is about the fields.
 	if err := tn.client.Create(t.Context(), newPod("default", "legal")); err != nil {

@@ -65,6 +65,11 @@ func apiserverArgs(o *Options, authentication string) []string {
 		"--profiling=false",
 		o.verbosityFlag(),
 	}
+	if o.Role == RoleTenant {
+		// It taints every new Node not-ready, and the controller that takes the
+		// taint away, node-lifecycle, does not run in a tenant.
+		args = append(args, "--disable-admission-plugins=TaintNodesByCondition")
+	}
 	return args
 }
 
