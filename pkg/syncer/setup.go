@@ -98,8 +98,8 @@ func setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.SyncerC
 		ProbeFailures: int(config.TenantConnection.ProbeFailures),
 	})
 	all := kinds.All()
-	if err := engine.IndexReferences(ctx, tenants, all); err != nil {
-		return nil, err
+	if err := errors.Join(engine.IndexReferences(ctx, tenants, all), lifecycle.IndexPods(ctx, mgr.GetFieldIndexer())); err != nil {
+		return nil, fmt.Errorf("making indexes: %w", err)
 	}
 	syncEngine, err := engine.New(engine.Options{
 		Super: mgr, Kinds: all, Workers: int(config.WorkersPerKind),

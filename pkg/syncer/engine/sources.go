@@ -6,6 +6,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -58,11 +59,14 @@ func (e *Engine) follow(t *tenant) {
 	case <-t.ctx.Done():
 		return
 	}
-	if err := e.watchTenant(t); err != nil {
-		if t.ctx.Err() == nil {
-			log.Error(err, "Cannot watch the tenant")
+	for err := e.watchTenant(t); err != nil; err = e.watchTenant(t) {
+		if t.ctx.Err() != nil {
+			return
 		}
-		return
+		log.Error(err, "Cannot watch the tenant, trying again")
+		if !e.pause(t.ctx, time.Second) {
+			return
+		}
 	}
 	t.synced.Store(true)
 	e.metrics.tenants.Inc()
@@ -80,6 +84,18 @@ func (e *Engine) follow(t *tenant) {
 		case <-resync.C():
 			e.enqueueTenant(t, func(*controller) bool { return true })
 		}
+	}
+}
+
+// pause waits; it reports whether to go on.
+func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
+	timer := e.options.Clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C():
+		return true
 	}
 }
 

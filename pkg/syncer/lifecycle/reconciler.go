@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -24,9 +25,16 @@ import (
 	"virtualcluster.io/virtualcluster/pkg/fleet"
 )
 
-// statusInterval is the time between two looks at what the status says: the
-// number of pods is at most this old, and written only if it changed.
-const statusInterval = 2 * time.Second
+const (
+	// statusInterval is the time between two looks at what the status says: the
+	// number of pods is at most this old, and written only if it changed.
+	statusInterval = 5 * time.Second
+	// syncingInterval is the same while a tenant's objects are read for the first time.
+	syncingInterval = 100 * time.Millisecond
+)
+
+// tenantField indexes super pods by tenant id.
+const tenantField = "tenant-id"
 
 // Connections is what the reconciler asks about the tenants' connections.
 type Connections interface {
@@ -105,7 +113,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err := r.report(ctx, &vc); err != nil {
 		return reconcile.Result{}, err
 	}
+	if tenant, _ := r.options.Connections.State(req.NamespacedName); tenant != nil && !r.options.Synced(tenant.ID) {
+		return reconcile.Result{RequeueAfter: syncingInterval}, nil
+	}
 	return reconcile.Result{RequeueAfter: statusInterval}, nil
+}
+
+// IndexPods makes counting a tenant's pods cheap. It is called before the manager starts.
+func IndexPods(ctx context.Context, indexer client.FieldIndexer) error {
+	return indexer.IndexField(ctx, &corev1.Pod{}, tenantField, func(superPod client.Object) []string {
+		return []string{superPod.GetLabels()[tenancyv1alpha1.LabelTenantID]}
+	})
 }
 
 // begin sets the finalizer, without which package fleet connects to nobody.

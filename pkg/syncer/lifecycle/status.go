@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
-	"virtualcluster.io/virtualcluster/pkg/identity"
 )
 
 // fieldManager owns the syncer's fields of a VirtualCluster's status.
@@ -72,8 +71,7 @@ func isUnreachable(vc *tenancyv1alpha1.VirtualCluster) bool {
 // countPods counts the tenant's pods in the super cluster's cache.
 func (r *Reconciler) countPods(ctx context.Context, id string) (int32, error) {
 	var pods corev1.PodList
-	options := client.MatchingLabelsSelector{Selector: identity.TenantSelector(id)}
-	if err := r.options.SuperClient.List(ctx, &pods, options); err != nil {
+	if err := r.options.SuperClient.List(ctx, &pods, client.MatchingFields{tenantField: id}); err != nil {
 		return 0, fmt.Errorf("counting pods: %w", err)
 	}
 	return int32(len(pods.Items)), nil //nolint:gosec // bounded by what a cluster holds.

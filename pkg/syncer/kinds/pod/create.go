@@ -14,6 +14,7 @@ import (
 
 // build is a super pod in the making.
 type build struct {
+	rules  policy.Fields
 	env    kind.Env
 	tenant *corev1.Pod
 	// spec is the super pod's, and starts with the fields that are copied.
@@ -32,8 +33,8 @@ func steps() []step {
 }
 
 // create fills an empty super pod.
-func create(ctx context.Context, env kind.Env, tenant, super *corev1.Pod) error {
-	b := &build{env: env, tenant: tenant}
+func (t *translator) create(ctx context.Context, env kind.Env, tenant, super *corev1.Pod) error {
+	b := &build{rules: t.rules, env: env, tenant: tenant}
 	for _, step := range steps() {
 		if err := step(ctx, b); err != nil {
 			return err
@@ -45,7 +46,7 @@ func create(ctx context.Context, env kind.Env, tenant, super *corev1.Pod) error 
 
 // copyFields starts the spec with a deep copy of what may cross as it is.
 func copyFields(_ context.Context, b *build) error {
-	spec, findings := policy.Filter(policy.PodFields(), b.tenant.Spec.DeepCopy(), "spec")
+	spec, findings := policy.Filter(b.rules, b.tenant.Spec.DeepCopy(), "spec")
 	b.spec = spec
 	return b.judge(findings)
 }

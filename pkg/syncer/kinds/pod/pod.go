@@ -10,18 +10,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/policy"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
 
 // Kind returns the kind of pods.
 func Kind() kind.Downward[*corev1.Pod] {
+	translator := &translator{rules: policy.PodFields()}
 	return kind.Downward[*corev1.Pod]{
 		Object:    &corev1.Pod{},
 		Lifecycle: kind.Process,
 		Uses:      []client.Object{&corev1.Node{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.Secret{}},
 		// A gated pod is not ready to be scheduled anywhere.
 		Select:    func(tenant *corev1.Pod) bool { return len(tenant.Spec.SchedulingGates) == 0 },
-		Down:      down,
+		Down:      translator.down,
 		Up:        up,
 		Attach:    attach,
 		Placement: placement,
@@ -30,12 +32,15 @@ func Kind() kind.Downward[*corev1.Pod] {
 	}
 }
 
-func down(ctx context.Context, env kind.Env, tenant, super *corev1.Pod) error {
+// translator holds what is the same for all pods. It is read only.
+type translator struct{ rules policy.Fields }
+
+func (t *translator) down(ctx context.Context, env kind.Env, tenant, super *corev1.Pod) error {
 	if super.UID != "" {
 		update(env, tenant, super)
 		return nil
 	}
-	return create(ctx, env, tenant, super)
+	return t.create(ctx, env, tenant, super)
 }
 
 // placement is the virtual node once the super cluster has chosen a real one.

@@ -1,0 +1,292 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"virtualcluster.io/virtualcluster/pkg/names"
+	"virtualcluster.io/virtualcluster/pkg/policy"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kindtest"
+)
+
+// virtualNodeObject is the node of the tests' tenant.
+func virtualNodeObject() *corev1.Node {
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: "virtual-node-0", Labels: map[string]string{"kubernetes.io/os": "linux", "size": "7"}},
+		Status:     corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.10"}}},
+	}
+}
+
+// makePod returns a pod of the tests' tenant with one container.
+func makePod(change func(*corev1.PodSpec)) *corev1.Pod {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: "web-0", UID: "pod-uid",
+			Labels: map[string]string{"app": "web"}, Annotations: map[string]string{"note": "costs $(HOME) $5"},
+		},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "web:1"}}},
+	}
+	if change != nil {
+		change(&pod.Spec)
+	}
+	return pod
+}
+
+// created translates a pod; warned are the fields it was warned about.
+func created(t *testing.T, tenant *corev1.Pod, objects ...client.Object) (spec corev1.PodSpec, warned []string, err error) {
+	t.Helper()
+	reader := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(objects...).Build()
+	env := kindtest.Env(reader, func(field, _ string) { warned = append(warned, field) })
+	super := &corev1.Pod{}
+	err = (&translator{rules: policy.PodFields()}).create(t.Context(), env, tenant, super)
+	return super.Spec, warned, err
+}
+
+func TestRejections(t *testing.T) {
+	runc, custom := "runc", "custom"
+	volume := func(source corev1.VolumeSource) func(*corev1.PodSpec) {
+		return func(s *corev1.PodSpec) { s.Volumes = []corev1.Volume{{Name: "v", VolumeSource: source}} }
+	}
+	projected := func(source corev1.VolumeProjection) func(*corev1.PodSpec) {
+		return volume(corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{source}}})
+	}
+	reserved := corev1.LocalObjectReference{Name: "vc-reserved-pod-x"}
+	cases := map[string]struct {
+		change func(*corev1.PodSpec)
+		want   string
+	}{
+		"hostPath":         {volume(corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}), "spec.volumes[0].hostPath"},
+		"gitRepo":          {volume(corev1.VolumeSource{GitRepo: &corev1.GitRepoVolumeSource{}}), "spec.volumes[0].gitRepo"},
+		"nfs":              {volume(corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{}}), "spec.volumes[0].nfs"},
+		"csi":              {volume(corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{}}), "spec.volumes[0].csi"},
+		"claim":            {volume(corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}), "spec.volumes[0].persistentVolumeClaim"},
+		"ephemeral claim":  {volume(corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}), "spec.volumes[0].ephemeral"},
+		"trust bundle":     {projected(corev1.VolumeProjection{ClusterTrustBundle: &corev1.ClusterTrustBundleProjection{}}), "spec.volumes[0].projected.sources[0].clusterTrustBundle"},
+		"pod certificate":  {projected(corev1.VolumeProjection{PodCertificate: &corev1.PodCertificateProjection{}}), "spec.volumes[0].projected.sources[0].podCertificate"},
+		"hostNetwork":      {func(s *corev1.PodSpec) { s.HostNetwork = true }, "spec.hostNetwork"},
+		"hostPID":          {func(s *corev1.PodSpec) { s.HostPID = true }, "spec.hostPID"},
+		"hostIPC":          {func(s *corev1.PodSpec) { s.HostIPC = true }, "spec.hostIPC"},
+		"nodeName":         {func(s *corev1.PodSpec) { s.NodeName = "super-node" }, "spec.nodeName"},
+		"schedulerName":    {func(s *corev1.PodSpec) { s.SchedulerName = custom }, "spec.schedulerName"},
+		"runtimeClassName": {func(s *corev1.PodSpec) { s.RuntimeClassName = &runc }, "spec.runtimeClassName"},
+		"windows":          {func(s *corev1.PodSpec) { s.OS = &corev1.PodOS{Name: corev1.Windows} }, "spec.os.name"},
+		"windowsOptions": {func(s *corev1.PodSpec) {
+			s.SecurityContext = &corev1.PodSecurityContext{WindowsOptions: &corev1.WindowsSecurityContextOptions{}}
+		}, "spec.securityContext.windowsOptions"},
+		"resource claims": {func(s *corev1.PodSpec) { s.ResourceClaims = []corev1.PodResourceClaim{{Name: "gpu"}} }, "spec.resourceClaims"},
+		"block device":    {func(s *corev1.PodSpec) { s.Containers[0].VolumeDevices = []corev1.VolumeDevice{{Name: "d"}} }, "spec.containers[0].volumeDevices"},
+		"probe of a host": {func(s *corev1.PodSpec) {
+			s.Containers[0].LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Host: "169.254.169.254"}}}
+		}, "spec.containers[0].livenessProbe.httpGet.host"},
+		"reserved secret":     {volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: reserved.Name}}), "spec.volumes[0].secret.secretName"},
+		"reserved, projected": {projected(corev1.VolumeProjection{Secret: &corev1.SecretProjection{LocalObjectReference: reserved}}), "spec.volumes[0].projected.sources[0].secret.name"},
+		"reserved, map":       {volume(corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: reserved}}), "spec.volumes[0].configMap.name"},
+		"reserved, pull":      {func(s *corev1.PodSpec) { s.ImagePullSecrets = []corev1.LocalObjectReference{reserved} }, "spec.imagePullSecrets[0].name"},
+		"reserved, envFrom": {func(s *corev1.PodSpec) {
+			s.Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: reserved}}}
+		}, "spec.containers[0].envFrom[0].secretRef.name"},
+		"reserved, env": {func(s *corev1.PodSpec) {
+			s.Containers[0].Env = []corev1.EnvVar{{ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: reserved}}}}
+		}, "spec.containers[0].env[0].valueFrom.secretKeyRef.name"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := created(t, makePod(tc.change), virtualNodeObject())
+			if reject := kind.AsReject(err); reject == nil || reject.Field != tc.want || reject.Remedy == "" {
+				t.Errorf("error %v, want a rejection of %s", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestSandboxAndIdentity(t *testing.T) {
+	kata, mount := "kata", true
+	cases := map[string]struct {
+		change func(*corev1.PodSpec)
+		want   string
+	}{
+		"the default":      {nil, "gvisor"},
+		"an allowed class": {func(s *corev1.PodSpec) { s.RuntimeClassName = &kata }, "kata"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			spec, _, err := created(t, makePod(func(s *corev1.PodSpec) {
+				s.ServiceAccountName, s.DeprecatedServiceAccount, s.AutomountServiceAccountToken = "admin", "admin", &mount
+				s.PriorityClassName = "system-node-critical"
+				s.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+				if tc.change != nil {
+					tc.change(s)
+				}
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if *spec.RuntimeClassName != tc.want {
+				t.Errorf("runtime class %q", *spec.RuntimeClassName)
+			}
+			if spec.ServiceAccountName != "" || spec.DeprecatedServiceAccount != "" || *spec.AutomountServiceAccountToken {
+				t.Errorf("service account %q, mounted %v", spec.ServiceAccountName, *spec.AutomountServiceAccountToken)
+			}
+			if spec.PriorityClassName != "" || spec.Tolerations != nil || *spec.EnableServiceLinks {
+				t.Errorf("priority %q, tolerations %v", spec.PriorityClassName, spec.Tolerations)
+			}
+		})
+	}
+}
+
+func TestPlacement(t *testing.T) {
+	affinityTo := func(requirement corev1.NodeSelectorRequirement) func(*corev1.PodSpec) {
+		term := corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{requirement}}
+		if requirement.Key == "metadata.name" {
+			term = corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{requirement}}
+		}
+		return func(s *corev1.PodSpec) {
+			s.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+				RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{term}},
+			}}
+		}
+	}
+	in, gt := corev1.NodeSelectorOpIn, corev1.NodeSelectorOpGt
+	const nodeAffinity = "spec.affinity.nodeAffinity"
+	cases := map[string]struct {
+		change func(*corev1.PodSpec)
+		warned []string
+	}{
+		"none":                  {nil, nil},
+		"selector that matches": {func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"kubernetes.io/os": "linux"} }, nil},
+		"selector of a super node": {func(s *corev1.PodSpec) {
+			s.NodeSelector = map[string]string{"node-role.kubernetes.io/control-plane": ""}
+		}, []string{"spec.nodeSelector"}},
+		"daemon set":             {affinityTo(corev1.NodeSelectorRequirement{Key: "metadata.name", Operator: in, Values: []string{"virtual-node-0"}}), nil},
+		"another node":           {affinityTo(corev1.NodeSelectorRequirement{Key: "metadata.name", Operator: in, Values: []string{"super-node"}}), []string{nodeAffinity}},
+		"a label that matches":   {affinityTo(corev1.NodeSelectorRequirement{Key: "kubernetes.io/os", Operator: in, Values: []string{"linux"}}), nil},
+		"a number that matches":  {affinityTo(corev1.NodeSelectorRequirement{Key: "size", Operator: gt, Values: []string{"6"}}), nil},
+		"a number that does not": {affinityTo(corev1.NodeSelectorRequirement{Key: "size", Operator: gt, Values: []string{"7"}}), []string{nodeAffinity}},
+		"anti-affinity":          {func(s *corev1.PodSpec) { s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{}} }, []string{"spec.affinity.podAntiAffinity"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			spec, warned, err := created(t, makePod(tc.change), virtualNodeObject())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.warned, warned); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+			if spec.NodeSelector != nil || spec.Affinity != nil || spec.NodeName != "" {
+				t.Errorf("something about nodes crossed: %+v", spec)
+			}
+		})
+	}
+	t.Run("waits for the node", func(t *testing.T) {
+		_, _, err := created(t, makePod(func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"a": "b"} }))
+		if !kind.IsWait(err) {
+			t.Errorf("error %v, want a wait", err)
+		}
+	})
+}
+
+func TestDNS(t *testing.T) {
+	five, two := "5", "2"
+	ours := corev1.PodDNSConfig{
+		Nameservers: []string{"10.112.4.10"}, Searches: []string{"shop.svc.cluster.local", "svc.cluster.local", "cluster.local"},
+		Options: []corev1.PodDNSConfigOption{{Name: "ndots", Value: &five}},
+	}
+	given := &corev1.PodDNSConfig{
+		Nameservers: []string{"1.1.1.1", "8.8.8.8", "9.9.9.9"}, Searches: []string{"example.com"},
+		Options: []corev1.PodDNSConfigOption{{Name: "ndots", Value: &two}},
+	}
+	added := ours
+	added.Nameservers = []string{"10.112.4.10", "1.1.1.1", "8.8.8.8"}
+	added.Searches = append(append([]string{}, ours.Searches...), "example.com")
+	added.Options = given.Options
+	cases := map[string]struct {
+		policy corev1.DNSPolicy
+		given  *corev1.PodDNSConfig
+		want   corev1.PodDNSConfig
+	}{
+		"ClusterFirst":              {corev1.DNSClusterFirst, nil, ours},
+		"Default is not the node's": {corev1.DNSDefault, nil, ours},
+		"added to ours":             {corev1.DNSClusterFirst, given, added},
+		"None":                      {corev1.DNSNone, given, *given},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			spec, _, err := created(t, makePod(func(s *corev1.PodSpec) { s.DNSPolicy, s.DNSConfig = tc.policy, tc.given }))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if spec.DNSPolicy != corev1.DNSNone {
+				t.Errorf("policy %s", spec.DNSPolicy)
+			}
+			if diff := cmp.Diff(tc.want, *spec.DNSConfig); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestVolumesAndAttachment(t *testing.T) {
+	seconds, mode := int64(3600), int32(0o400)
+	field := func(path string) *corev1.ObjectFieldSelector { return &corev1.ObjectFieldSelector{FieldPath: path} }
+	tenant := makePod(func(s *corev1.PodSpec) {
+		s.ServiceAccountName = "robot"
+		s.Volumes = []corev1.Volume{
+			{Name: "access", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+				{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Audience: "vault", ExpirationSeconds: &seconds, Path: "token"}},
+				{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "kube-root-ca.crt"}}},
+			}}}},
+			{Name: "info", VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{DefaultMode: &mode, Items: []corev1.DownwardAPIVolumeFile{
+				{Path: "labels", FieldRef: field("metadata.labels")},
+				{Path: "cpu", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.cpu"}},
+				{Path: "note", FieldRef: field("metadata.annotations['note']")},
+			}}}},
+		}
+	})
+	spec, _, err := created(t, tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := corev1.LocalObjectReference{Name: names.PodSecret("pod-uid")}
+	want := []corev1.Volume{
+		{Name: "access", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+			{Secret: &corev1.SecretProjection{LocalObjectReference: secret, Items: []corev1.KeyToPath{{Key: "volume-0-source-0-item-0", Path: "token"}}}},
+			{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "vc-reserved-kube-root-ca.crt"}}},
+		}}}},
+		{Name: "info", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{DefaultMode: &mode, Sources: []corev1.VolumeProjection{
+			{Secret: &corev1.SecretProjection{LocalObjectReference: secret, Items: []corev1.KeyToPath{
+				{Key: "volume-1-source-0-item-0", Path: "labels"}, {Key: "volume-1-source-0-item-2", Path: "note"},
+			}}},
+			{DownwardAPI: &corev1.DownwardAPIProjection{Items: []corev1.DownwardAPIVolumeFile{
+				{Path: "cpu", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "main", Resource: "limits.cpu"}},
+			}}},
+		}}}},
+	}
+	if diff := cmp.Diff(want, spec.Volumes); diff != "" {
+		t.Errorf("volumes (-want +got):\n%s", diff)
+	}
+	attachment, err := attach(t.Context(), kind.Env{}, tenant, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&kind.Attachment{
+		Name:   secret.Name,
+		Data:   map[string][]byte{"volume-1-source-0-item-0": []byte(`app="web"`), "volume-1-source-0-item-2": []byte("costs $(HOME) $5")},
+		Tokens: map[string]kind.Token{"volume-0-source-0-item-0": {Namespace: "shop", ServiceAccount: "robot", Audience: "vault", ExpirationSeconds: &seconds, Pod: "web-0", PodUID: "pod-uid"}},
+	}, attachment); diff != "" {
+		t.Errorf("attachment (-want +got):\n%s", diff)
+	}
+	if none, err := attach(t.Context(), kind.Env{}, makePod(nil), nil); none != nil || err != nil {
+		t.Errorf("a pod without such volumes gets %v, %v", none, err)
+	}
+}
