@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -96,11 +97,23 @@ func kill(t *testing.T, component string) {
 		return fmt.Errorf("%d pods, none runs", len(pods.Items))
 	})
 	output, err := exec.CommandContext(t.Context(), filepath.Join(binDir, "ctr"),
-		"--address", filepath.Join(localDir, "run", "containerd", "containerd.sock"), "--namespace", "k8s.io",
+		"--address", containerdSocket(t), "--namespace", "k8s.io",
 		"tasks", "kill", "--signal", "SIGKILL", id).CombinedOutput()
 	if err != nil {
 		t.Fatalf("killing %s: %v: %s", component, err, output)
 	}
+}
+
+// containerdSocket is the container runtime's socket, which lies in the local
+// super cluster's own mount namespace: it is reached through its process.
+func containerdSocket(t *testing.T) string {
+	t.Helper()
+	recorded, err := os.ReadFile(filepath.Join(localDir, "pids", "containerd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, _, _ := strings.Cut(strings.TrimSpace(string(recorded)), " ")
+	return filepath.Join("/proc", pid, "root", "run", "containerd", "containerd.sock")
 }
 
 // watchSuperPods records every pod that the super cluster ever has for a

@@ -47,7 +47,7 @@ func TestTwoTenantsOfTheSameNames(t *testing.T) {
 		addresses[service.Spec.ClusterIP] = tn.name
 
 		// Through the Service, from a pod, each tenant reaches its own pod.
-		answer := tn.kubectl(t, "exec", "-n", "team", pod.Name, "--", "wget", "-qO-", fmt.Sprintf("http://%s/shell?cmd=printenv%%20TENANT", service.Spec.ClusterIP))
+		answer := tn.kubectl(t, "exec", "-n", "team", pod.Name, "--", "wget", "-qO-", fmt.Sprintf("http://%s/shell?cmd=echo%%20%%24TENANT", service.Spec.ClusterIP))
 		if want := fmt.Sprintf(`{"output":"%s\n"}`, tn.name); answer != want {
 			t.Errorf("%s: its Service answers %s, want %s", tn.name, answer, want)
 		}
