@@ -85,7 +85,9 @@ func (m *member) session(ctx context.Context, aware multicluster.Aware) (connect
 	}
 	m.setState(tenant, nil)
 	ctrl.LoggerFrom(ctx).Info("Tenant is connected")
-	return true, m.watch(ctx, cl)
+	err = m.watch(ctx, cl)
+	m.setState(nil, err) // before the context ends, so that nobody asks a tenant that is gone
+	return true, err
 }
 
 // watch probes until the tenant has failed several times in a row.

@@ -28,20 +28,15 @@ func isSuperOwnedKey(key string) bool {
 	if !found {
 		return false
 	}
-	for _, domain := range superOwnedDomains() {
-		if prefix == domain || strings.HasSuffix(prefix, "."+domain) {
-			return true
-		}
-	}
-	return false
+	return inSuperOwnedDomain(prefix)
 }
 
-// superOwnedDomains are key prefixes, with everything below them, that runtimes,
-// CNI plug-ins, device plug-ins, admission and node managers of the super
-// cluster act on. A tenant that could set them could change its sandbox, its
-// network or the nodes it shares with others.
-func superOwnedDomains() []string {
-	return []string{
+// inSuperOwnedDomain reports key prefixes, and everything below them, that
+// runtimes, CNI plug-ins, device plug-ins, admission and node managers of the
+// super cluster act on. A tenant that could set them could change its sandbox,
+// its network or the nodes it shares with others.
+func inSuperOwnedDomain(prefix string) bool {
+	for _, domain := range [...]string{
 		// The sandbox and the container runtime.
 		"katacontainers.io", "gvisor.dev", "containerd.io", "cri-o.io", "kubernetes.cri.io",
 		"container.apparmor.security.beta.kubernetes.io", "container.seccomp.security.alpha.kubernetes.io",
@@ -56,7 +51,12 @@ func superOwnedDomains() []string {
 		"karpenter.sh", "descheduler.alpha.kubernetes.io",
 		// Who looks after an EndpointSlice or a Service.
 		"endpointslice.kubernetes.io",
+	} {
+		if prefix == domain || strings.HasSuffix(prefix, "."+domain) {
+			return true
+		}
 	}
+	return false
 }
 
 // MayCross reports whether a tenant's label or annotation key reaches the
@@ -70,7 +70,7 @@ func MayCross(key string) bool {
 // isRuntimeKey reports keys without a domain separator that container runtimes
 // read as settings (io.katacontainers.config..., io.kubernetes.cri...).
 func isRuntimeKey(key string) bool {
-	for _, prefix := range []string{
+	for _, prefix := range [...]string{
 		"io.katacontainers.", "dev.gvisor.", "io.kubernetes.", "io.containerd.", "io.cri-containerd", "run.oci.", "org.systemd.",
 	} {
 		if strings.HasPrefix(key, prefix) {

@@ -115,6 +115,31 @@ func testEvents(t *testing.T, e *environment, tn *tenant) {
 	}
 }
 
+// testForeignObject: what is in the way and not the syncer's is left alone, and told.
+func testForeignObject(t *testing.T, e *environment, tn *tenant) {
+	key := tn.superKey("default", "in-the-way")
+	foreign := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}, Data: map[string]string{"owner": "somebody"}}
+	must(t, e.superClient.Create(t.Context(), foreign))
+	mine := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: key.Name}, Data: map[string]string{"owner": "me"}}
+	must(t, tn.client.Create(t.Context(), mine))
+	pod := makePod("default", "wants-it")
+	pod.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: key.Name}}}}
+	must(t, tn.client.Create(t.Context(), pod))
+	eventually(t, "the event", func(ctx context.Context) error { return oneEventAbout(ctx, tn, mine, "metadata.name") })
+	must(t, tn.client.Delete(t.Context(), mine))
+	consistently(t, "the foreign object stays", 500*time.Millisecond, func(ctx context.Context) error {
+		var live corev1.ConfigMap
+		if err := e.superClient.Get(ctx, key, &live); err != nil {
+			return err
+		}
+		if live.UID != foreign.UID || live.Data["owner"] != "somebody" {
+			return fmt.Errorf("it is now %+v", live)
+		}
+		return nil
+	})
+	must(t, tn.client.Delete(t.Context(), pod))
+}
+
 // oneEventAbout checks that the object has an event about a field.
 func oneEventAbout(ctx context.Context, tn *tenant, object client.Object, field string) error {
 	var events corev1.EventList

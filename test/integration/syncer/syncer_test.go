@@ -24,6 +24,7 @@ func TestSyncer(t *testing.T) {
 	t.Run("a vanished super pod", func(t *testing.T) { testVanished(t, e, blue) })
 	t.Run("services", func(t *testing.T) { testServices(t, e, blue) })
 	t.Run("drift is repaired", func(t *testing.T) { testDrift(t, e, blue) })
+	t.Run("a foreign object in the way", func(t *testing.T) { testForeignObject(t, e, blue) })
 	t.Run("events of the super cluster", func(t *testing.T) { testEvents(t, e, blue) })
 	t.Run("a namespace goes", func(t *testing.T) { testNamespaceDeletion(t, e, blue) })
 	t.Run("a restart writes nothing", func(t *testing.T) { stop = testQuietRestart(t, e, stop) })
