@@ -21,7 +21,6 @@ const orphanGrace = 1
 
 // process runs a kind of Lifecycle Process: an object that runs once.
 func (p *pass) process(ctx context.Context) (time.Duration, error) {
-	k := p.controller.kind
 	switch {
 	case p.tenant == nil && p.super == nil:
 		return 0, nil
@@ -30,13 +29,31 @@ func (p *pass) process(ctx context.Context) (time.Duration, error) {
 		return 0, p.removeSuper(ctx, &grace)
 	case !p.tenant.GetDeletionTimestamp().IsZero():
 		return p.terminate(ctx)
-	case p.super == nil && (k.Finished(p.tenant) || !p.selected(ctx)):
-		return 0, nil
-	case p.super == nil && k.Bound(p.tenant):
-		return 0, p.vanished(ctx)
-	case p.super != nil && !p.super.GetDeletionTimestamp().IsZero() && !k.Finished(p.tenant):
+	case p.super == nil:
+		return p.absent(ctx)
+	case !p.super.GetDeletionTimestamp().IsZero() && !p.controller.kind.Finished(p.tenant):
 		return 0, p.terminateTenant(ctx)
+	default:
+		return p.keepRunning(ctx)
 	}
+}
+
+// absent decides what it means that there is no super object: it has not been
+// made yet, or it has vanished, or nothing is amiss.
+func (p *pass) absent(ctx context.Context) (time.Duration, error) {
+	k := p.controller.kind
+	switch {
+	case k.Finished(p.tenant) || !p.selected(ctx):
+		return 0, nil
+	case k.Bound(p.tenant):
+		return 0, p.vanished(ctx)
+	default:
+		return p.keepRunning(ctx)
+	}
+}
+
+// keepRunning brings both sides of a living object up to date.
+func (p *pass) keepRunning(ctx context.Context) (time.Duration, error) {
 	if err := p.apply(ctx); err != nil {
 		return 0, err
 	}

@@ -23,7 +23,7 @@ type proxy struct {
 
 func newProxy(t *testing.T, host string) *proxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // lives as long as the test.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	p := &proxy{listener: listener, target: strings.TrimPrefix(host, "https://"), conns: map[net.Conn]struct{}{}}
 	go p.serve()
@@ -44,11 +44,11 @@ func (p *proxy) serve() {
 		if err != nil {
 			return
 		}
-		out, err := net.Dial("tcp", p.target) //nolint:noctx // ends with the connection.
+		out, err := net.Dial("tcp", p.target)
 		if err != nil || !p.keep(in, out) {
-			in.Close()
+			_ = in.Close()
 			if out != nil {
-				out.Close()
+				_ = out.Close()
 			}
 			continue
 		}
@@ -71,9 +71,9 @@ func (p *proxy) keep(ends ...net.Conn) bool {
 }
 
 func (p *proxy) pump(to, from net.Conn) {
-	io.Copy(to, from) //nolint:errcheck // a broken connection is what the proxy is for.
-	to.Close()
-	from.Close()
+	// A broken connection is what the proxy is for.
+	_, _ = io.Copy(to, from)
+	_, _ = to.Close(), from.Close()
 }
 
 // cut closes every connection and refuses new ones.
@@ -82,7 +82,7 @@ func (p *proxy) cut() {
 	defer p.mu.Unlock()
 	p.down = true
 	for conn := range p.conns {
-		conn.Close()
+		_ = conn.Close()
 		delete(p.conns, conn)
 	}
 }

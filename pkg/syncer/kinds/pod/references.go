@@ -80,13 +80,20 @@ func envReferences(container *corev1.Container, which refersTo) []string {
 		}
 	}
 	for _, variable := range container.Env {
-		from := variable.ValueFrom
-		if from != nil && from.ConfigMapKeyRef != nil && which == refersToConfigMap {
-			names = append(names, from.ConfigMapKeyRef.Name)
-		}
-		if from != nil && from.SecretKeyRef != nil && which == refersToSecret {
-			names = append(names, from.SecretKeyRef.Name)
-		}
+		names = append(names, variableReferences(variable.ValueFrom, which)...)
 	}
 	return names
+}
+
+func variableReferences(from *corev1.EnvVarSource, which refersTo) []string {
+	switch {
+	case from == nil:
+		return nil
+	case from.ConfigMapKeyRef != nil && which == refersToConfigMap:
+		return []string{from.ConfigMapKeyRef.Name}
+	case from.SecretKeyRef != nil && which == refersToSecret:
+		return []string{from.SecretKeyRef.Name}
+	default:
+		return nil
+	}
 }
