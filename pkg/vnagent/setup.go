@@ -50,8 +50,8 @@ import (
 // All of them serve the kubelet API.
 const leaseName = "vn-agent"
 
-// nodeWorkers is how many virtual clusters are looked at at once; the waiting
-// for tenants is done by their agents.
+// nodeWorkers is how many virtual clusters are reconciled at the same time; the
+// waiting for tenants is done by their agents.
 const nodeWorkers = 4
 
 // What the agent may do in the super cluster. In particular it may not use

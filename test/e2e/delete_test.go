@@ -11,7 +11,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -64,15 +63,21 @@ func nothingOf(ctx context.Context, tn *tenant) error {
 	for _, key := range []client.ObjectKey{
 		{Name: tn.names().ControlPlaneNamespace()}, {Name: tn.names().Namespace("default")}, {Name: tn.names().Namespace("kube-system")},
 	} {
-		if err := superClient.Get(ctx, key, &corev1.Namespace{}); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("namespace %s: %v", key.Name, err)
+		if err := gone(ctx, key, &corev1.Namespace{}); err != nil {
+			return err
 		}
 	}
 	kubeconfig := client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: tn.name + tenancyv1alpha1.KubeconfigSecretSuffix}
-	if err := superClient.Get(ctx, kubeconfig, &corev1.Secret{}); !apierrors.IsNotFound(err) {
-		return fmt.Errorf("secret %s: %v", kubeconfig, err)
+	return gone(ctx, kubeconfig, &corev1.Secret{})
+}
+
+// gone returns nil if the super cluster does not have the object.
+func gone(ctx context.Context, key client.ObjectKey, object client.Object) error {
+	err := superClient.Get(ctx, key, object)
+	if err == nil {
+		return fmt.Errorf("the super cluster has the %T %s", object, key)
 	}
-	return nil
+	return client.IgnoreNotFound(err)
 }
 
 func noVolumeOf(ctx context.Context, tn *tenant) error {

@@ -18,7 +18,8 @@ func diagnose() {
 		{"-n", platformNamespace, "logs", "deployment/syncer", "--tail=60"},
 		{"-n", platformNamespace, "logs", "deployment/vn-agent", "--tail=60"},
 	} {
-		output, _, err := try(context.Background(), nil, "kubectl", append([]string{"--kubeconfig", superKubeconfig}, args...)...)
+		output, _, err := try(context.Background(), //nolint:forbidigo // TestMain is a main: there is no test to take a context from.
+			nil, "kubectl", append([]string{"--kubeconfig", superKubeconfig}, args...)...)
 		fmt.Fprintf(os.Stderr, "--- kubectl %v\n%s\n", args, output)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -74,7 +74,7 @@ func refused(t *testing.T, dir string, args []string, nobody bool, want []string
 // below a directory of root's.
 func readableCopy(t *testing.T, program string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "vc-e2e-")
+	dir, err := os.MkdirTemp("", "vc-e2e-") //nolint:usetesting // t.TempDir is below a directory that only root may enter.
 	if err != nil {
 		t.Fatal(err)
 	}

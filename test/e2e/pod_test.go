@@ -205,10 +205,7 @@ func goneInOrder(t *testing.T, tn *tenant, name string) {
 			return false, err
 		}
 		// Read after the tenant's pod was seen to be gone.
-		if err := superClient.Get(ctx, tn.superKey("default", name), &corev1.Pod{}); !apierrors.IsNotFound(err) {
-			return false, fmt.Errorf("the tenant's pod is gone but the super pod is not: %v", err)
-		}
-		return true, nil
+		return true, gone(ctx, tn.superKey("default", name), &corev1.Pod{})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -268,8 +265,8 @@ func TestRefusedPods(t *testing.T) {
 			eventually(t, 15*time.Second, "a Warning event that names "+tc.field, func(ctx context.Context) error {
 				return warned(ctx, tn, pod, tc.field)
 			})
-			if err := superClient.Get(t.Context(), tn.superKey("default", name), &corev1.Pod{}); !apierrors.IsNotFound(err) {
-				t.Errorf("the super cluster answers %v for the pod, want not found", err)
+			if err := gone(t.Context(), tn.superKey("default", name), &corev1.Pod{}); err != nil {
+				t.Error(err)
 			}
 		})
 	}

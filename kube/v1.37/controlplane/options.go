@@ -84,25 +84,13 @@ func (o *Options) Validate() error {
 	if o.Role != RoleTenant && o.Role != RoleSuper {
 		errs = append(errs, fmt.Errorf("--role: %q is neither tenant nor super", o.Role))
 	}
-	if o.DataDir == "" {
-		errs = append(errs, errors.New("--data-dir is required"))
-	} else if !filepath.IsAbs(o.DataDir) {
-		errs = append(errs, fmt.Errorf("--data-dir: %q is not an absolute path", o.DataDir))
-	} else if len(o.etcdSocket()) > maxSocketPath {
-		errs = append(errs, fmt.Errorf("--data-dir: %q is too long for the socket in it: use a path of at most %d characters", o.DataDir, maxSocketPath-len("/"+etcdSocketName)))
-	}
+	errs = append(errs, o.checkDataDir())
 	if o.PKIDir == "" {
 		errs = append(errs, errors.New("--pki-dir is required"))
 	}
-	if prefix, err := netip.ParsePrefix(o.ServiceClusterIPRange); err != nil {
-		errs = append(errs, fmt.Errorf("--service-cluster-ip-range: %q is not a CIDR", o.ServiceClusterIPRange))
-	} else if prefix != prefix.Masked() {
-		errs = append(errs, fmt.Errorf("--service-cluster-ip-range: %q has host bits: did you mean %s?", o.ServiceClusterIPRange, prefix.Masked()))
-	}
-	errs = append(errs, checkAddress("--advertise-address", o.AdvertiseAddress), checkAddress("--bind-address", o.BindAddress))
-	if address, err := netip.ParseAddr(o.AdvertiseAddress); err == nil && (address.IsLoopback() || address.IsUnspecified()) {
-		errs = append(errs, fmt.Errorf("--advertise-address: pods cannot reach %s: use an address of this machine or pod", address))
-	}
+	errs = append(errs, o.checkServiceRange(),
+		checkAddress("--bind-address", o.BindAddress),
+		checkAddress("--advertise-address", o.AdvertiseAddress), o.checkAdvertised())
 	if o.SecurePort < 1 || o.SecurePort > 65535 {
 		errs = append(errs, fmt.Errorf("--secure-port: %d is not a port", o.SecurePort))
 	}
@@ -110,6 +98,37 @@ func (o *Options) Validate() error {
 		errs = append(errs, fmt.Errorf("--service-account-issuer: %q is not an https URL", o.ServiceAccountIssuer))
 	}
 	return errors.Join(errs...)
+}
+
+func (o *Options) checkDataDir() error {
+	switch {
+	case o.DataDir == "":
+		return errors.New("--data-dir is required")
+	case !filepath.IsAbs(o.DataDir):
+		return fmt.Errorf("--data-dir: %q is not an absolute path", o.DataDir)
+	case len(o.etcdSocket()) > maxSocketPath:
+		return fmt.Errorf("--data-dir: %q is too long for the socket in it: use a path of at most %d characters", o.DataDir, maxSocketPath-len("/"+etcdSocketName))
+	}
+	return nil
+}
+
+func (o *Options) checkServiceRange() error {
+	prefix, err := netip.ParsePrefix(o.ServiceClusterIPRange)
+	if err != nil {
+		return fmt.Errorf("--service-cluster-ip-range: %q is not a CIDR", o.ServiceClusterIPRange)
+	}
+	if prefix != prefix.Masked() {
+		return fmt.Errorf("--service-cluster-ip-range: %q has host bits: did you mean %s?", o.ServiceClusterIPRange, prefix.Masked())
+	}
+	return nil
+}
+
+// checkAdvertised refuses what is an address, but not one that pods can reach.
+func (o *Options) checkAdvertised() error {
+	if address, err := netip.ParseAddr(o.AdvertiseAddress); err == nil && (address.IsLoopback() || address.IsUnspecified()) {
+		return fmt.Errorf("--advertise-address: pods cannot reach %s: use an address of this machine or pod", address)
+	}
+	return nil
 }
 
 func checkAddress(flag, value string) error {

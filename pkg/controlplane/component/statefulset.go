@@ -18,8 +18,8 @@ import (
 const (
 	// ContainerName is the name of the control plane's one container.
 	ContainerName = "control-plane"
-	// AnnotationPKIHash, on the pod template, changes with the files that the
-	// process reads only when it starts, so that a change of them restarts it.
+	// AnnotationPKIHash is on the pod template and changes with the files that
+	// the process reads only when it starts, so that a change of them restarts it.
 	AnnotationPKIHash = tenancyv1alpha1.LabelPrefix + "pki-hash"
 
 	// user runs the process and owns its files; the image needs no entry for it.

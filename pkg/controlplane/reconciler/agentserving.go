@@ -88,8 +88,9 @@ func (a *AgentServing) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Resu
 	if client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("getting Service %s/%s: %w", a.Namespace, tenancyv1alpha1.AgentServiceName, err)
 	}
+	// A Service that is not there yet is empty: it has no address either.
 	ip := net.ParseIP(service.Spec.ClusterIP)
-	if err != nil || ip == nil {
+	if ip == nil {
 		return ctrl.Result{RequeueAfter: retryAgentService}, nil
 	}
 	existing := &corev1.Secret{}

@@ -190,8 +190,9 @@ func (c Cgroups) Prune(isUnit func(name string) bool) error {
 			if err != nil || !entry.IsDir() {
 				return err
 			}
-			content, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
-			below, occupied = append(below, path), occupied || err != nil || len(content) > 0
+			// A list that cannot be read may have processes in it.
+			content, unread := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+			below, occupied = append(below, path), occupied || unread != nil || len(content) > 0
 			return nil
 		})
 		if err != nil {

@@ -19,7 +19,7 @@ import (
 func TestMountsBelow(t *testing.T) {
 	const mountinfo = `22 1 8:1 / / rw - ext4 /dev/a rw
 40 22 8:1 /x /data/c1/ns rw - ext4 /dev/a rw
-41 40 0:4 net:[1] /data/c1/ns/net rw - nsfs nsfs rw
+41 40 0:4 net:[1] /data/c1/ns/net rw - nsfs none rw
 42 22 8:1 / /data/c10 rw - ext4 /dev/a rw
 43 22 8:1 / /data/c1/with\040space rw - ext4 /dev/a rw
 `
@@ -93,6 +93,8 @@ func killsWhatIsInside(t *testing.T, namespaces Namespaces) {
 	case <-ended:
 	case <-ctx.Done():
 		t.Error("a process inside was not killed")
-		_ = cmd.Process.Kill()
+		if err := cmd.Process.Kill(); err != nil {
+			t.Error(err)
+		}
 	}
 }

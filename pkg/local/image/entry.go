@@ -62,18 +62,9 @@ func (e Entry) OwnedBy(id int) Entry {
 // below something that is not a directory: a runtime would unpack those in a way that
 // depends on their order.
 func complete(entries []Entry) ([]Entry, error) {
-	byPath := make(map[string]Entry, len(entries))
-	for _, e := range entries {
-		if e.typeflag == 0 {
-			return nil, fmt.Errorf("entry %q has no type", e.path)
-		}
-		if !path.IsAbs(e.path) || path.Clean(e.path) != e.path || e.path == "/" {
-			return nil, fmt.Errorf("path %q is not an absolute, clean path below /", e.path)
-		}
-		if _, twice := byPath[e.path]; twice {
-			return nil, fmt.Errorf("path %q is given twice", e.path)
-		}
-		byPath[e.path] = e
+	byPath, err := index(entries)
+	if err != nil {
+		return nil, err
 	}
 	for _, e := range entries {
 		for dir := path.Dir(e.path); dir != "/"; dir = path.Dir(dir) {
@@ -92,6 +83,24 @@ func complete(entries []Entry) ([]Entry, error) {
 	}
 	sort.Slice(sorted, func(i, j int) bool { return sorted[i].path < sorted[j].path })
 	return sorted, nil
+}
+
+// index checks each entry by itself and returns them by path.
+func index(entries []Entry) (map[string]Entry, error) {
+	byPath := make(map[string]Entry, len(entries))
+	for _, e := range entries {
+		if e.typeflag == 0 {
+			return nil, fmt.Errorf("entry %q has no type", e.path)
+		}
+		if !path.IsAbs(e.path) || path.Clean(e.path) != e.path || e.path == "/" {
+			return nil, fmt.Errorf("path %q is not an absolute, clean path below /", e.path)
+		}
+		if _, twice := byPath[e.path]; twice {
+			return nil, fmt.Errorf("path %q is given twice", e.path)
+		}
+		byPath[e.path] = e
+	}
+	return byPath, nil
 }
 
 // writeTo appends the entry to a layer.

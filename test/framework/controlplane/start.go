@@ -99,7 +99,7 @@ func Start(t testing.TB, options Options) *Instance {
 			t.Errorf("removing the control plane's directory: %v", err)
 		}
 	})
-	port, err := freePort()
+	port, err := freePort(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,16 +230,22 @@ func (i *Instance) run(binary string, options Options, port int) error {
 }
 
 func (i *Instance) stop(t testing.TB) {
-	// An error here means that the process has ended already.
-	_ = syscall.Kill(i.pid, syscall.SIGTERM)
+	i.signal(t, syscall.SIGTERM)
 	timer := time.NewTimer(stopTimeout)
 	defer timer.Stop()
 	select {
 	case <-i.exited:
 	case <-timer.C:
-		_ = syscall.Kill(i.pid, syscall.SIGKILL)
+		i.signal(t, syscall.SIGKILL)
 		<-i.exited
 		t.Errorf("the control plane did not stop in %s; the end of its log:\n%s", stopTimeout, i.log())
+	}
+}
+
+// signal tells the process to end; it may have done so already.
+func (i *Instance) signal(t testing.TB, signal syscall.Signal) {
+	if err := syscall.Kill(i.pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("sending %s to the control plane: %v", signal, err)
 	}
 }
 
@@ -295,8 +301,8 @@ func (i *Instance) log() []byte {
 	return content[max(0, len(content)-logTail):]
 }
 
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}

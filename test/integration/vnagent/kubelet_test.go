@@ -40,7 +40,9 @@ func startKubelet(t *testing.T, authority *pki.Authority) *kubelet {
 	}
 	k := &kubelet{port: listener.Addr().(*net.TCPAddr).Port, opened: make(chan string, 8), ended: make(chan string, 8)}
 	server := httptest.NewUnstartedServer(k)
-	server.Listener.Close()
+	if err := server.Listener.Close(); err != nil {
+		t.Fatal(err)
+	}
 	server.Listener = listener
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{serverPair(t, authority, kubeletAddress)}, MinVersion: tls.VersionTLS12}
 	server.StartTLS()
