@@ -28,6 +28,7 @@ import (
 	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/fleet"
+	"virtualcluster.io/virtualcluster/pkg/leader"
 	"virtualcluster.io/virtualcluster/pkg/identity"
 	"virtualcluster.io/virtualcluster/pkg/syncer/engine"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kinds"
@@ -62,7 +63,11 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 	superConfig := rest.CopyConfig(restConfig)
 	superConfig.UserAgent = "virtualcluster-syncer"
 	superConfig.QPS, superConfig.Burst = float32(config.ClientConnection.QPS), int(config.ClientConnection.Burst)
-	mgr, err := ctrl.NewManager(superConfig, managerOptions(scheme, config))
+	options := managerOptions(scheme, config)
+	if err := leader.Elect(&options, superConfig, config.LeaderElection, leaseName); err != nil {
+		return nil, err
+	}
+	mgr, err := ctrl.NewManager(superConfig, options)
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
@@ -72,14 +77,10 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 func managerOptions(scheme *runtime.Scheme, config *configv1alpha1.SyncerConfiguration) ctrl.Options {
 	skipNameValidation := true // a process may hold a second syncer, as tests do
 	options := ctrl.Options{
-		Scheme:                        scheme,
-		Cache:                         superCache(),
-		Metrics:                       metricsserver.Options{BindAddress: config.Metrics.BindAddress},
-		HealthProbeBindAddress:        config.Health.BindAddress,
-		LeaderElection:                *config.LeaderElection.LeaderElect,
-		LeaderElectionNamespace:       config.LeaderElection.ResourceNamespace,
-		LeaderElectionID:              leaseName,
-		LeaderElectionReleaseOnCancel: true,
+		Scheme:                 scheme,
+		Cache:                  superCache(),
+		Metrics:                metricsserver.Options{BindAddress: config.Metrics.BindAddress},
+		HealthProbeBindAddress: config.Health.BindAddress,
 	}
 	options.Controller.SkipNameValidation = &skipNameValidation
 	return options

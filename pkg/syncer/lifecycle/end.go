@@ -21,7 +21,7 @@ const (
 	// endGrace is the longest that a pod may take to stop when its cluster is deleted.
 	endGrace = 10 * time.Second
 	// endInterval is the time between two looks at what is left.
-	endInterval = time.Second
+	endInterval = 500 * time.Millisecond
 )
 
 // end removes everything that carries the tenant's stamp and lets the
@@ -32,7 +32,7 @@ func (r *Reconciler) end(ctx context.Context, vc *tenancyv1alpha1.VirtualCluster
 	}
 	if tenant, err := r.options.Connections.State(client.ObjectKeyFromObject(vc)); tenant != nil || err != nil {
 		// Still taking part: what is removed now could be written again.
-		return reconcile.Result{RequeueAfter: endInterval / 10}, nil
+		return reconcile.Result{RequeueAfter: endInterval / 5}, nil
 	}
 	left, err := r.removeAll(ctx, string(vc.UID))
 	if err != nil {
@@ -46,9 +46,10 @@ func (r *Reconciler) end(ctx context.Context, vc *tenancyv1alpha1.VirtualCluster
 	return reconcile.Result{}, r.patchFinalizers(ctx, before, vc)
 }
 
-// removeAll deletes the tenant's pods, with a short grace, and then its
-// namespaces, which take everything else with them. It reports whether
-// anything is left.
+// removeAll deletes the tenant's pods, with a short grace, and when they are
+// gone its namespaces, which take everything else with them: a namespace that
+// is deleted with its pods waits for half of their grace, however soon they
+// stop. It reports whether anything is left.
 func (r *Reconciler) removeAll(ctx context.Context, id string) (left bool, err error) {
 	selector := client.MatchingLabelsSelector{Selector: identity.TenantSelector(id)}
 	var pods corev1.PodList
@@ -60,6 +61,9 @@ func (r *Reconciler) removeAll(ctx context.Context, id string) (left bool, err e
 			return false, err
 		}
 	}
+	if len(pods.Items) > 0 {
+		return true, nil
+	}
 	var namespaces corev1.NamespaceList
 	if err := r.options.SuperReader.List(ctx, &namespaces, selector); err != nil {
 		return false, fmt.Errorf("listing super namespaces: %w", err)
@@ -69,7 +73,7 @@ func (r *Reconciler) removeAll(ctx context.Context, id string) (left bool, err e
 			return false, err
 		}
 	}
-	return len(pods.Items) > 0 || len(namespaces.Items) > 0, nil
+	return len(namespaces.Items) > 0, nil
 }
 
 // podGrace is the pod's own grace, at most endGrace.

@@ -146,7 +146,7 @@ func TestEndOfAVirtualCluster(t *testing.T) {
 	})
 	t.Run("removes what is the tenant's and nothing else", func(t *testing.T) {
 		r, superClient := newReconciler(t, &connections{}, false, objects()...)
-		for range 2 { // once to delete, once to see that it is gone
+		for range 3 { // the pods, the namespaces, and to see that they are gone
 			if _, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: key}); err != nil {
 				t.Fatal(err)
 			}
