@@ -27,6 +27,7 @@ import (
 	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/reconciler"
+	"virtualcluster.io/virtualcluster/pkg/leader"
 )
 
 // leaseName is the Lease by which replicas elect the one that works.
@@ -35,12 +36,12 @@ const leaseName = "vc-manager"
 // NewManager returns a manager for the cluster of restConfig with everything
 // of vc-manager added: controllers, /healthz, /readyz and metrics. Start it to work.
 func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1alpha1.VCManagerConfiguration) (ctrl.Manager, error) {
-	options, err := ManagerOptions(config)
+	limited := rest.CopyConfig(restConfig)
+	limited.QPS, limited.Burst = float32(config.ClientConnection.QPS), int(config.ClientConnection.Burst)
+	options, err := ManagerOptions(limited, config)
 	if err != nil {
 		return nil, err
 	}
-	limited := rest.CopyConfig(restConfig)
-	limited.QPS, limited.Burst = float32(config.ClientConnection.QPS), int(config.ClientConnection.Burst)
 	mgr, err := ctrl.NewManager(limited, options)
 	if err != nil {
 		return nil, fmt.Errorf("building the manager: %w", err)
@@ -85,7 +86,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManag
 }
 
 // ManagerOptions maps the configuration to the manager's options.
-func ManagerOptions(config *configv1alpha1.VCManagerConfiguration) (ctrl.Options, error) {
+func ManagerOptions(restConfig *rest.Config, config *configv1alpha1.VCManagerConfiguration) (ctrl.Options, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return ctrl.Options{}, fmt.Errorf("adding Kubernetes types to the scheme: %w", err)
@@ -93,16 +94,16 @@ func ManagerOptions(config *configv1alpha1.VCManagerConfiguration) (ctrl.Options
 	if err := tenancyv1alpha1.AddToScheme(scheme); err != nil {
 		return ctrl.Options{}, fmt.Errorf("adding tenancy types to the scheme: %w", err)
 	}
-	return ctrl.Options{
-		Scheme:                        scheme,
-		Cache:                         cacheOptions(),
-		Metrics:                       metricsserver.Options{BindAddress: config.Metrics.BindAddress},
-		HealthProbeBindAddress:        config.Health.BindAddress,
-		LeaderElection:                *config.LeaderElection.LeaderElect,
-		LeaderElectionID:              leaseName,
-		LeaderElectionNamespace:       config.LeaderElection.ResourceNamespace,
-		LeaderElectionReleaseOnCancel: true,
-	}, nil
+	options := ctrl.Options{
+		Scheme:                 scheme,
+		Cache:                  cacheOptions(),
+		Metrics:                metricsserver.Options{BindAddress: config.Metrics.BindAddress},
+		HealthProbeBindAddress: config.Health.BindAddress,
+	}
+	if err := leader.Elect(&options, restConfig, config.LeaderElection, leaseName); err != nil {
+		return ctrl.Options{}, err
+	}
+	return options, nil
 }
 
 // cacheOptions limits the cache to what vc-manager made: the meta cluster may

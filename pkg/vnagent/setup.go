@@ -39,6 +39,7 @@ import (
 
 	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/leader"
 	"virtualcluster.io/virtualcluster/pkg/names"
 	"virtualcluster.io/virtualcluster/pkg/vnagent/kubeletapi"
 	"virtualcluster.io/virtualcluster/pkg/vnagent/node"
@@ -73,12 +74,12 @@ const nodeWorkers = 4
 // everything of vn-agent added: the nodes, the kubelet API, /healthz, /readyz
 // and metrics. Start it to work.
 func NewManager(restConfig *rest.Config, config *configv1alpha1.VNAgentConfiguration) (ctrl.Manager, error) {
-	options, err := managerOptions(config)
+	limited := rest.CopyConfig(restConfig)
+	limited.QPS, limited.Burst = float32(config.ClientConnection.QPS), int(config.ClientConnection.Burst)
+	options, err := managerOptions(limited, config)
 	if err != nil {
 		return nil, err
 	}
-	limited := rest.CopyConfig(restConfig)
-	limited.QPS, limited.Burst = float32(config.ClientConnection.QPS), int(config.ClientConnection.Burst)
 	mgr, err := ctrl.NewManager(limited, options)
 	if err != nil {
 		return nil, fmt.Errorf("building the manager: %w", err)
@@ -104,7 +105,7 @@ func NewManager(restConfig *rest.Config, config *configv1alpha1.VNAgentConfigura
 }
 
 // managerOptions maps the configuration to the manager's options.
-func managerOptions(config *configv1alpha1.VNAgentConfiguration) (ctrl.Options, error) {
+func managerOptions(restConfig *rest.Config, config *configv1alpha1.VNAgentConfiguration) (ctrl.Options, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return ctrl.Options{}, fmt.Errorf("adding Kubernetes types to the scheme: %w", err)
@@ -112,19 +113,19 @@ func managerOptions(config *configv1alpha1.VNAgentConfiguration) (ctrl.Options, 
 	if err := tenancyv1alpha1.AddToScheme(scheme); err != nil {
 		return ctrl.Options{}, fmt.Errorf("adding tenancy types to the scheme: %w", err)
 	}
-	return ctrl.Options{
+	options := ctrl.Options{
 		Scheme: scheme,
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject:         map[client.Object]cache.ByObject{&corev1.Node{}: {Transform: stripNode}},
 		},
-		Metrics:                       metricsserver.Options{BindAddress: config.Metrics.BindAddress},
-		HealthProbeBindAddress:        config.Health.BindAddress,
-		LeaderElection:                *config.LeaderElection.LeaderElect,
-		LeaderElectionID:              leaseName,
-		LeaderElectionNamespace:       config.LeaderElection.ResourceNamespace,
-		LeaderElectionReleaseOnCancel: true,
-	}, nil
+		Metrics:                metricsserver.Options{BindAddress: config.Metrics.BindAddress},
+		HealthProbeBindAddress: config.Health.BindAddress,
+	}
+	if err := leader.Elect(&options, restConfig, config.LeaderElection, leaseName); err != nil {
+		return ctrl.Options{}, err
+	}
+	return options, nil
 }
 
 // stripNode keeps of a super node only what the capacity is made of.

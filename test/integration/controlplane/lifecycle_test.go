@@ -325,11 +325,12 @@ func testManager(t *testing.T, s *suite) {
 	if err := configv1alpha1.Load("", config); err != nil {
 		t.Fatal(err)
 	}
-	options, err := controlplane.ManagerOptions(config)
+	restricted := s.restricted(t)
+	options, err := controlplane.ManagerOptions(restricted, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mgr, err := ctrl.NewManager(s.restricted(t), options)
+	mgr, err := ctrl.NewManager(restricted, options)
 	if err != nil {
 		t.Fatal(err)
 	}
