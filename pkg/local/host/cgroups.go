@@ -177,6 +177,12 @@ func (c Cgroups) Remove(ctx context.Context) error {
 	return nil
 }
 
+// mayHoldProcesses is true too of a cgroup whose processes cannot be listed.
+func mayHoldProcesses(dir string) bool {
+	content, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	return err != nil || len(content) > 0
+}
+
 // Prune removes every unit, with all below it, that holds no process any more:
 // isUnit tells by a cgroup's name whether it is one. A unit that holds some
 // stays whole. The kernel itself refuses to remove a cgroup with a process.
@@ -190,9 +196,7 @@ func (c Cgroups) Prune(isUnit func(name string) bool) error {
 			if err != nil || !entry.IsDir() {
 				return err
 			}
-			// A list that cannot be read may have processes in it.
-			content, unread := os.ReadFile(filepath.Join(path, "cgroup.procs"))
-			below, occupied = append(below, path), occupied || unread != nil || len(content) > 0
+			below, occupied = append(below, path), occupied || mayHoldProcesses(path)
 			return nil
 		})
 		if err != nil {

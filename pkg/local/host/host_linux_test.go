@@ -82,8 +82,13 @@ func killsWhatIsInside(t *testing.T, namespaces Namespaces) {
 	if err := namespaces.Run(cmd.Start); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := cmd.Wait(); err == nil {
+			t.Error("the process ended by itself")
+		}
+	}()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := namespaces.Kill(ctx); err != nil {

@@ -105,9 +105,9 @@ func TestQueueBoundsTheWorkersOfATenant(t *testing.T) {
 func TestQueueBackOffIsPerItem(t *testing.T) {
 	q, fake := newTestQueue(t, 4)
 	bad := req("a", "bad")
-	for i, delay := range []time.Duration{1, 2, 4, 8, 10, 10} {
+	for i, seconds := range []int{1, 2, 4, 8, 10, 10} {
 		q.Retry(bad)
-		fake.Step(delay*time.Second - time.Millisecond)
+		fake.Step(time.Duration(seconds)*time.Second - time.Millisecond)
 		q.Add(req("a", "good"), begin)
 		if diff := cmp.Diff([]string{"a/good"}, serveAll(q)); diff != "" {
 			t.Fatalf("retry %d (-want +got):\n%s", i, diff)

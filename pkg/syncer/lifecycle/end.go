@@ -24,14 +24,20 @@ const (
 	endInterval = 500 * time.Millisecond
 )
 
+// takesPart says whether the engine works for the tenant, or would as soon as it can reach it.
+func (r *Reconciler) takesPart(vc *tenancyv1alpha1.VirtualCluster) bool {
+	tenant, trouble := r.options.Connections.State(client.ObjectKeyFromObject(vc))
+	return tenant != nil || trouble != nil
+}
+
 // end removes everything that carries the tenant's stamp and lets the
 // VirtualCluster go when nothing is left. What is left is read live.
 func (r *Reconciler) end(ctx context.Context, vc *tenancyv1alpha1.VirtualCluster) (reconcile.Result, error) {
 	if !controllerutil.ContainsFinalizer(vc, tenancyv1alpha1.FinalizerSyncer) {
 		return reconcile.Result{}, nil
 	}
-	if tenant, err := r.options.Connections.State(client.ObjectKeyFromObject(vc)); tenant != nil || err != nil {
-		// Still taking part: what is removed now could be written again.
+	if r.takesPart(vc) {
+		// What is removed now could be written again.
 		return reconcile.Result{RequeueAfter: endInterval / 5}, nil
 	}
 	left, err := r.removeAll(ctx, string(vc.UID))

@@ -72,7 +72,9 @@ type Instance struct {
 	// removed when the test ends.
 	Dir string
 
-	exited <-chan error
+	// exited is closed when the process has ended; exit says how from then on.
+	exited <-chan struct{}
+	exit   *os.ProcessState
 	pid    int
 }
 
@@ -209,7 +211,7 @@ func (i *Instance) run(binary string, options Options, port int) error {
 	)
 	command.Stdout, command.Stderr = output, output
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, exited := make(chan error), make(chan error, 1)
+	started, exited := make(chan error), make(chan struct{})
 	go func() {
 		// The death signal is sent when the thread ends that started the
 		// process: keep it until the process has ended.
@@ -218,8 +220,9 @@ func (i *Instance) run(binary string, options Options, port int) error {
 		err := command.Start()
 		started <- err
 		if err == nil {
-			exited <- command.Wait()
-			close(exited)
+			defer close(exited)
+			// How the process ended is in its state; an error here says no more.
+			i.exit, _ = command.Process.Wait()
 		}
 	}()
 	if err := <-started; err != nil {
@@ -261,8 +264,8 @@ func (i *Instance) waitReady(ctx context.Context) error {
 	last := errors.New("it was not asked yet")
 	for {
 		select {
-		case err := <-i.exited:
-			return fmt.Errorf("it ended: %w", err)
+		case <-i.exited:
+			return fmt.Errorf("it ended: %s", i.exit)
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", ctx.Err(), last)
 		case <-ticker.C:
