@@ -22,9 +22,9 @@ help: ## Show this list.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-zA-Z0-9_-]*:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST) | sort
 
 .PHONY: up
-up: deps build images ## Build all, start a local super cluster, install the platform, create the virtual cluster `demo`.
+up: machine deps build images ## Build all, start a local super cluster, install the platform, create the virtual cluster `demo`.
 	bin/kubectl-vc local up
-	bin/kubectl-vc create demo --wait
+	bin/kubectl-vc create demo --wait --meta-kubeconfig _local/kubeconfig
 	@printf '\nThe virtual cluster demo is ready. Go on with:\n\n'
 	@printf '  export PATH=$$PWD/bin:$$PATH KUBECONFIG=$$(bin/kubectl-vc kubeconfig demo)\n'
 	@printf '  kubectl get nodes\n\n'

@@ -56,8 +56,11 @@ echo "installing Debian packages: $*"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
-install() { apt-get install -y --no-install-recommends "$@" >"$log" 2>&1; }
-if ! install "$@" && ! { apt-get update >"$log" 2>&1 && install "$@"; }; then
+# Another apt-get, such as the one that upgrades the machine, is waited for.
+apt() { apt-get -o DPkg::Lock::Timeout=300 "$@" >"$log" 2>&1; }
+install() { apt install -y --no-install-recommends "$@"; }
+# The machine's list of packages may be missing or old.
+if ! install "$@" && ! { apt update && install "$@"; }; then
   tail -n 20 "$log" >&2
   echo "hack/install-deps.sh: apt-get could not install: $*; the lines above say why" >&2
   exit 1

@@ -21,6 +21,10 @@ GVISOR_PROGRAMS = $(LOCAL_BIN)/runsc $(LOCAL_BIN)/containerd-shim-runsc-v1
 .PHONY: runtime
 runtime: $(CONTAINERD_PROGRAMS) $(GVISOR_PROGRAMS) ## Build the container runtime and the sandbox of the local super cluster.
 
+.PHONY: machine
+machine: ## Say what this machine lacks to build and run a local super cluster.
+	@hack/check-machine.sh
+
 .PHONY: deps
 deps: ## Install the Debian packages that the local super cluster needs and that are missing.
 	@hack/install-deps.sh

@@ -4,11 +4,11 @@
 # The tests, from the fastest to the slowest.
 
 .PHONY: test
-test: verify test-unit test-integration test-e2e ## Run everything that CI runs.
+test: machine verify test-unit test-integration test-e2e ## Run everything that CI runs.
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests and the import rules.
-	go test . ./apis/... ./charts/... ./cmd/... ./hack/images/... ./pkg/...
+	go test . ./apis/... ./charts/... ./cmd/... ./hack/... ./pkg/...
 	cd $(KUBE_MODULE) && go test ./...
 
 .PHONY: test-integration
@@ -17,5 +17,5 @@ test-integration: bin/kube bin/kubectl ## Run the tests that need a real API ser
 
 # The last target of `test`: its closing lines are the result of the whole run.
 .PHONY: test-e2e
-test-e2e: deps build images ## Run the end-to-end tests on a local super cluster of their own. Needs root.
+test-e2e: machine deps build images ## Run the end-to-end tests on a local super cluster of their own. Needs root.
 	go test -count=1 -timeout 30m -v ./test/e2e/...

@@ -4,10 +4,7 @@
 package local
 
 import (
-	"fmt"
-	"net/netip"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -89,31 +86,4 @@ func daemonArgv(options Options, s *state, name string) []string {
 	default:
 		return []string{kube, "proxy", "--config=" + etc("proxy.yaml")}
 	}
-}
-
-// daemonPorts are what a daemon listens on, at the node's address or its loopback.
-func daemonPorts(s *state, name string) []netip.AddrPort {
-	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	at := func(address netip.Addr, port int) netip.AddrPort { return netip.AddrPortFrom(address, uint16(port)) }
-	switch name {
-	case daemonControlPlane:
-		return []netip.AddrPort{at(s.NodeIP, s.APIPort), at(loopback, 2380), at(loopback, 10257)}
-	case daemonScheduler:
-		return []netip.AddrPort{at(loopback, 10259)}
-	case daemonKubelet:
-		return []netip.AddrPort{at(s.NodeIP, 10250), at(loopback, 10248)}
-	case daemonProxy:
-		return []netip.AddrPort{at(s.NodeIP, 10256), at(loopback, 10249)}
-	default:
-		return nil
-	}
-}
-
-// clashingPort returns a port that the API cannot have because another part
-// of the cluster needs it.
-func clashingPort(apiPort int) error {
-	if slices.Contains([]int{2380, 10248, 10249, 10250, 10256, 10257, 10259}, apiPort) || (apiPort >= 30000 && apiPort <= 32767) {
-		return fmt.Errorf("the API port %d is in use by another part of the cluster; choose another with --api-port", apiPort)
-	}
-	return nil
 }

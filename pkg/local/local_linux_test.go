@@ -4,11 +4,16 @@
 package local
 
 import (
+	"context"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 )
 
 func TestRemoveFolder(t *testing.T) {
@@ -94,6 +99,87 @@ func TestImportImageIsSkippedByDigest(t *testing.T) {
 	if _, err := importInto(importedImage{Digest: "other"}); err == nil {
 		t.Error("new content was not imported")
 	}
+}
+
+// TestPortInUse lets a foreign process listen where the API server must, in a
+// real network namespace: the error names the port, the remedy and how to find
+// who has it, in one line.
+func TestPortInUse(t *testing.T) {
+	s := &starter{layout: isolated(t), state: &state{APIPort: 6443}}
+	if err := s.checkPorts(t.Context(), daemonControlPlane); err != nil {
+		t.Fatalf("nobody listens: %v", err)
+	}
+	for name, address := range map[string]string{"on the loopback": "127.0.0.1:6443", "everywhere": ":6443"} {
+		t.Run(name, func(t *testing.T) {
+			foreign := listenInside(t, s.layout, address)
+			impatient, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			err := s.checkPorts(impatient, daemonControlPlane)
+			for _, want := range []string{"port 6443, which control-plane needs, is in use", "nsenter --net=" + s.layout.namespaces().NetFile(), "run local down"} {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("got %v, want %q in it", err, want)
+				}
+			}
+			if err != nil && strings.Contains(err.Error(), "\n") {
+				t.Errorf("%q is more than one line", err)
+			}
+			if err := s.checkPorts(t.Context(), daemonScheduler); err != nil {
+				t.Errorf("another daemon is kept from its own ports: %v", err)
+			}
+			if err := foreign.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.checkPorts(t.Context(), daemonControlPlane); err != nil {
+				t.Errorf("the port is free again: %v", err)
+			}
+		})
+	}
+}
+
+// isolated returns a layout whose namespaces are real, with a loopback and nothing else.
+func isolated(t *testing.T) layout {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("namespaces need root")
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := layout{dir: dir}
+	t.Cleanup(func() {
+		if err := l.namespaces().Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := l.namespaces().Create(func() error { return nil }); err != nil {
+		t.Skipf("this machine makes no namespaces: %v", err)
+	}
+	err = l.namespaces().Run(func() error {
+		loopback, err := netlink.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetUp(loopback)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func listenInside(t *testing.T, l layout, address string) net.Listener {
+	t.Helper()
+	var listener net.Listener
+	err := l.namespaces().Run(func() error {
+		var err error
+		listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener
 }
 
 func makeFiles(t *testing.T, l layout, files []string) {

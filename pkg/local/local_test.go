@@ -138,7 +138,7 @@ func TestCheckUp(t *testing.T) {
 		"no runc":          {change: func(f *facts, _ *Options) { f.missing = []string{"runc"} }, want: "runc; run hack/install-deps.sh"},
 		"no CNI plugins":   {change: func(f *facts, _ *Options) { f.cniBinDir = "" }, want: "CNI plugins; run hack/install-deps.sh"},
 		"nothing built":    {change: func(f *facts, _ *Options) { f.missingBinaries = []string{"kube"} }, want: "kube; run make build"},
-		"no images":        {change: func(f *facts, _ *Options) { f.images = 0 }, want: "no images (*.tar) in /bin/images; run make build"},
+		"no images":        {change: func(f *facts, _ *Options) { f.images = 0 }, want: "no images (*.tar) in /bin/images; run make images"},
 		"a foreign folder": {change: func(f *facts, _ *Options) { f.foreign = true }, want: "--dir"},
 		"too little disk":  {change: func(f *facts, _ *Options) { f.free = 1 << 30 }, want: "only 1.0 GiB free below /data, a local cluster needs 10.0 GiB"},
 		"no such port":     {change: func(_ *facts, o *Options) { o.APIPort = 70000 }, want: "--api-port"},

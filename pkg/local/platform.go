@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +19,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -222,33 +220,6 @@ func merge(base, over map[string]any) map[string]any {
 		merged[key] = value
 	}
 	return merged
-}
-
-// portTimeout bounds how long a port of a process that is gone may stay in use.
-const portTimeout = 5 * time.Second
-
-// checkPorts makes sure that a daemon finds its ports free.
-func (s *starter) checkPorts(ctx context.Context, name string) error {
-	for _, port := range daemonPorts(s.state, name) {
-		var last error
-		err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, portTimeout, true, func(context.Context) (bool, error) {
-			last = s.layout.namespaces().Run(func() error { return portFree(port) })
-			return last == nil, nil
-		})
-		if err != nil {
-			return fmt.Errorf("port %d for %s is in use in the cluster's network namespace (%w); end its user (nsenter --net=%s ss -ltnp) or run local down",
-				port.Port(), name, last, s.layout.namespaces().NetFile())
-		}
-	}
-	return nil
-}
-
-func portFree(address netip.AddrPort) error {
-	listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(address))
-	if err != nil {
-		return err
-	}
-	return listener.Close()
 }
 
 // dialInside connects to a socket as the daemon sees it.

@@ -78,7 +78,7 @@ func checkUp(f facts, options Options) error {
 		return fmt.Errorf("missing in %s: %s; run make build", options.BinDir, strings.Join(f.missingBinaries, ", "))
 	}
 	if f.images == 0 {
-		return fmt.Errorf("no images (*.tar) in %s; run make build", options.ImagesDir)
+		return fmt.Errorf("no images (*.tar) in %s; run make images", options.ImagesDir)
 	}
 	if f.foreign {
 		return fmt.Errorf("%s is not empty and not a local cluster; choose another folder with --dir", options.Dir)

@@ -7,18 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
-
-	"virtualcluster.io/virtualcluster/pkg/local/host"
 )
 
 // rollbackTimeout bounds how long a failed Up takes to undo what it did.
@@ -143,182 +138,6 @@ func (s *starter) rollback(ctx context.Context, fresh bool, cause error) error {
 		cause = errors.Join(cause, stopDaemon(ctx, s.layout, name))
 	}
 	return cause
-}
-
-// configure writes every file that the parts of the cluster read.
-func (s *starter) configure(context.Context) (bool, error) {
-	changed, err := s.settle()
-	if err != nil {
-		return changed, err
-	}
-	for _, dir := range []string{"bin", "containerd", "control-plane", "etc", "kubelet", "logs/pods", "pids", "storage"} {
-		if err := os.MkdirAll(s.layout.path(dir), 0o755); err != nil {
-			return changed, fmt.Errorf("making a folder of the cluster: %w", err)
-		}
-	}
-	if err := os.Chmod(s.layout.path("control-plane"), 0o700); err != nil {
-		return changed, fmt.Errorf("closing the control plane's folder: %w", err)
-	}
-	files, err := configFiles(s.settings())
-	if err != nil {
-		return changed, err
-	}
-	for _, file := range files {
-		if err := writeFile(s.layout.path(filepath.FromSlash(file.path)), file.content, fs.FileMode(file.mode)); err != nil {
-			return changed, err
-		}
-	}
-	made, err := writeCertificates(s.layout, s.state, s.clock.Now())
-	return changed || made, err
-}
-
-// settle chooses a new cluster's addresses and marks its folder as a cluster's.
-func (s *starter) settle() (changed bool, err error) {
-	if s.state != nil && s.state.Complete {
-		return false, nil
-	}
-	used, err := host.UsedPrefixes()
-	if err != nil {
-		return false, err
-	}
-	s.state = &state{APIPort: s.options.APIPort}
-	if s.state.HostIP, s.state.NodeIP, err = s.layout.linkAddresses(used); err != nil {
-		return false, err
-	}
-	if err := s.state.write(s.layout); err != nil {
-		return false, err
-	}
-	return true, writeFile(s.layout.path(logsDir, logsMark), nil, 0o644)
-}
-
-func (s *starter) settings() settings {
-	return settings{
-		BinDir:           s.options.BinDir,
-		CNIBinDir:        s.facts.cniBinDir,
-		Cgroup:           s.layout.cgroups().Name,
-		ClusterDomain:    clusterDomain,
-		DNSIP:            dnsIP,
-		NodeName:         NodeName,
-		PauseImage:       pauseImage,
-		PodCIDR:          podCIDR,
-		RestrictOOMScore: s.facts.withheld,
-	}
-}
-
-// prepare makes namespaces, network and cgroup, together or not at all: after
-// the machine was started anew, all are gone.
-func (s *starter) prepare(ctx context.Context) (bool, error) {
-	link := s.state.link(s.layout)
-	if s.layout.namespaces().Exist() && link.Exists() {
-		return false, s.layout.cgroups().Create()
-	}
-	if err := vacate(ctx, s.layout); err != nil {
-		return false, err
-	}
-	if err := s.layout.cgroups().Create(); err != nil {
-		return false, err
-	}
-	if err := s.layout.namespaces().Create(func() error { return furnish(s.layout, s.options) }); err != nil {
-		return false, err
-	}
-	return true, link.Create(s.layout.namespaces())
-}
-
-// startRuntime starts containerd, and the control plane, which need not wait
-// for each other.
-func (s *starter) startRuntime(ctx context.Context) (bool, error) {
-	controlPlane, err := s.start(ctx, daemonControlPlane)
-	if err != nil {
-		return controlPlane, err
-	}
-	changed, err := s.start(ctx, daemonContainerd)
-	if err != nil {
-		return changed || controlPlane, err
-	}
-	return changed || controlPlane, s.await(ctx, 30*time.Second, daemonContainerd, func(ctx context.Context) error {
-		return dialInside(ctx, s.layout, daemonContainerd, containerdSocket)
-	})
-}
-
-func (s *starter) importImages(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
-	defer cancel()
-	changed, err := importImages(ctx, s.layout, s.options)
-	if err != nil {
-		err = fmt.Errorf("%w; see %s", err, s.layout.logFile(daemonContainerd))
-	}
-	return changed, err
-}
-
-// startClients starts everything that is a client of the API.
-func (s *starter) startClients(ctx context.Context) (bool, error) {
-	changed := false
-	for _, name := range []string{daemonScheduler, daemonKubelet, daemonProxy} {
-		started, err := s.start(ctx, name)
-		if err != nil {
-			return changed, err
-		}
-		changed = changed || started
-	}
-	return changed, nil
-}
-
-// isPodCgroup knows the cgroup of a pod by the name that the kubelet gives it.
-func isPodCgroup(name string) bool { return strings.HasPrefix(name, "pod") }
-
-// start starts a daemon that does not run. Its ports must be free: nobody else
-// but a person in this very network namespace could have them.
-func (s *starter) start(ctx context.Context, name string) (bool, error) {
-	process, err := host.ReadPidFile(s.layout.pidFile(name))
-	if err != nil {
-		return false, err
-	}
-	if process.Alive() && !process.Ending() {
-		return false, nil
-	}
-	if err := host.Stop(ctx, process, stopGrace(name)); err != nil {
-		return false, err
-	}
-	if err := s.checkPorts(ctx, name); err != nil {
-		return false, err
-	}
-	if name == daemonKubelet {
-		// The kubelet spends three seconds on every cgroup that a killed pod left.
-		if err := s.layout.cgroups().Prune(isPodCgroup); err != nil {
-			return false, fmt.Errorf("removing what killed pods left: %w", err)
-		}
-	}
-	_, err = host.Start(s.layout.namespaces(), s.layout.cgroups(), newDaemon(s.layout, s.options, s.state, name))
-	if err != nil {
-		return false, err
-	}
-	s.started = append(s.started, name)
-	return true, nil
-}
-
-// await polls until done returns nil. A daemon that this call found running and
-// that ends is started again; one that this call started must not end: then, as
-// after timeout, the error names its log.
-func (s *starter) await(ctx context.Context, timeout time.Duration, name string, done func(context.Context) error) error {
-	var last error
-	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
-		if last = done(ctx); last == nil {
-			return true, nil
-		}
-		if !slices.Contains(s.started, name) {
-			_, err := s.start(ctx, name)
-			return false, err
-		}
-		process, err := host.ReadPidFile(s.layout.pidFile(name))
-		if err == nil && !process.Alive() {
-			return false, fmt.Errorf("%s ended by itself: %s; see %s", name, lastLogLine(s.layout.logFile(name)), s.layout.logFile(name))
-		}
-		return false, nil
-	})
-	if err == nil || !wait.Interrupted(err) || ctx.Err() != nil {
-		return err
-	}
-	return fmt.Errorf("%s is not ready after %s: %w; see %s", name, timeout, last, s.layout.logFile(name))
 }
 
 // oneLine keeps an error fit for a terminal: joined errors stand behind each other.
