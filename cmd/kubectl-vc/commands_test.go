@@ -133,7 +133,7 @@ func TestErrorsNameTheRemedy(t *testing.T) {
 		List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error { return noMatch },
 	})
 	checkError(t, (&listOptions{}).run(t.Context(), cluster, time.Now(), &bytes.Buffer{}), "--meta-kubeconfig")
-	checkError(t, (&kubeconfigOptions{}).run(t.Context(), cluster, "nope", &bytes.Buffer{}), "there is no virtual cluster default/nope")
+	checkError(t, (&kubeconfigOptions{}).run(t.Context(), cluster, "nope", &bytes.Buffer{}, &bytes.Buffer{}), "there is no virtual cluster default/nope")
 	checkError(t, (&deleteOptions{}).run(t.Context(), cluster, "nope", &bytes.Buffer{}), "there is no virtual cluster default/nope")
 }
 
@@ -152,6 +152,7 @@ func TestUsageErrorsNameTheRemedy(t *testing.T) {
 		"no such file":     {args: []string{"list", "--meta-kubeconfig", "absent"}, want: "stat absent: no such file"},
 		"unknown command":  {args: []string{"frob"}, want: "unknown command"},
 		"an unknown class": {args: []string{"create", "a", "--klass", "b"}, want: "unknown flag: --klass"},
+		"unknown below":    {args: []string{"local", "frob"}, want: "unknown command \"frob\" for \"kubectl vc local\""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -177,7 +178,7 @@ func TestList(t *testing.T) {
 	}
 	out.Reset()
 	checkError(t, (&listOptions{namespace: "empty"}).run(t.Context(), newCluster(t, interceptor.Funcs{}, vc), time.Now(), out), "")
-	if !strings.Contains(out.String(), "no virtual clusters") {
+	if !strings.Contains(out.String(), "no virtual clusters in namespace empty") {
 		t.Errorf("got %q for an empty namespace", out)
 	}
 }
@@ -185,7 +186,7 @@ func TestList(t *testing.T) {
 func TestKubeconfigWritesAPrivateFile(t *testing.T) {
 	cluster := newCluster(t, interceptor.Funcs{}, virtualCluster(), kubeconfigSecret())
 	out := &bytes.Buffer{}
-	checkError(t, (&kubeconfigOptions{}).run(t.Context(), cluster, "demo", out), "")
+	checkError(t, (&kubeconfigOptions{}).run(t.Context(), cluster, "demo", out, &bytes.Buffer{}), "")
 	path := strings.TrimSuffix(out.String(), "\n")
 	if want := filepath.Join(filepath.Dir(cluster.kubeconfig), "virtualclusters", "192.0.2.1_6443", "default_demo.kubeconfig"); path != want {
 		t.Errorf("got path %q, want %q and nothing else", path, want)
@@ -208,7 +209,32 @@ func TestKubeconfigWritesAPrivateFile(t *testing.T) {
 
 func TestKubeconfigNotThereYet(t *testing.T) {
 	cluster := newCluster(t, interceptor.Funcs{}, virtualCluster(condition(tenancyv1alpha1.ConditionCertificatesReady, metav1.ConditionFalse, "Provisioning", "making CAs")))
-	checkError(t, (&kubeconfigOptions{}).run(t.Context(), cluster, "demo", &bytes.Buffer{}), "CertificatesReady is False (Provisioning: making CAs)")
+	checkError(t, (&kubeconfigOptions{}).run(t.Context(), cluster, "demo", &bytes.Buffer{}, &bytes.Buffer{}), "CertificatesReady is False (Provisioning: making CAs)")
+}
+
+// TestKubeconfigSaysWhenNotReady: the path alone goes to standard output, so
+// that $(kubectl vc kubeconfig NAME) still works.
+func TestKubeconfigSaysWhenNotReady(t *testing.T) {
+	cases := map[string]struct {
+		conditions []metav1.Condition
+		want       string
+	}{
+		"ready":   {conditions: []metav1.Condition{condition(tenancyv1alpha1.ConditionReady, metav1.ConditionTrue, "Ready", "")}},
+		"not yet": {conditions: []metav1.Condition{condition(tenancyv1alpha1.ConditionControlPlaneReady, metav1.ConditionFalse, "Provisioning", "starting")}, want: "not Ready: ControlPlaneReady is False (Provisioning: starting)"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			out, notes := &bytes.Buffer{}, &bytes.Buffer{}
+			cluster := newCluster(t, interceptor.Funcs{}, virtualCluster(tc.conditions...), kubeconfigSecret())
+			checkError(t, (&kubeconfigOptions{}).run(t.Context(), cluster, "demo", out, notes), "")
+			if (notes.Len() == 0) != (tc.want == "") || !strings.Contains(notes.String(), tc.want) {
+				t.Errorf("got the note %q, want %q", notes, tc.want)
+			}
+			if strings.Count(out.String(), "\n") != 1 {
+				t.Errorf("got %q, want the path and nothing else", out)
+			}
+		})
+	}
 }
 
 func TestKubeconfigMerge(t *testing.T) {
@@ -221,7 +247,7 @@ func TestKubeconfigMerge(t *testing.T) {
 	cluster := newCluster(t, interceptor.Funcs{}, virtualCluster(), kubeconfigSecret())
 	for range 2 { // The second time replaces the first.
 		out := &bytes.Buffer{}
-		checkError(t, (&kubeconfigOptions{merge: true}).run(t.Context(), cluster, "demo", out), "")
+		checkError(t, (&kubeconfigOptions{merge: true}).run(t.Context(), cluster, "demo", out, &bytes.Buffer{}), "")
 		if out.String() != mine+"\n" {
 			t.Errorf("got %q, want the merged file %s", out, mine)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,7 +34,8 @@ func newKubeconfigCommand(meta *metaFlags) *cobra.Command {
 		Use:   "kubeconfig NAME",
 		Short: "Write a virtual cluster's kubeconfig to a file and print its path",
 		Long: "Write the kubeconfig of a virtual cluster's administrator to a file that only you\n" +
-			"can read, and print the path of that file.",
+			"can read, and print the path of that file. It does not wait: while the virtual cluster\n" +
+			"is not Ready, a note on standard error says so.",
 		Example: "  export KUBECONFIG=$(kubectl vc kubeconfig demo)\n" +
 			"  kubectl vc kubeconfig demo --merge",
 		Args: oneName,
@@ -42,7 +44,7 @@ func newKubeconfigCommand(meta *metaFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.run(cmd.Context(), cluster, args[0], cmd.OutOrStdout())
+			return o.run(cmd.Context(), cluster, args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVarP(&o.namespace, "namespace", "n", "", "namespace of the VirtualCluster (default: the context's)")
@@ -50,11 +52,14 @@ func newKubeconfigCommand(meta *metaFlags) *cobra.Command {
 	return cmd
 }
 
-func (o *kubeconfigOptions) run(ctx context.Context, cluster *metaCluster, name string, out io.Writer) error {
+func (o *kubeconfigOptions) run(ctx context.Context, cluster *metaCluster, name string, out, notes io.Writer) error {
 	key := cluster.key(o.namespace, name)
-	data, err := readTenantKubeconfig(ctx, cluster, key)
+	vc, data, err := readTenantKubeconfig(ctx, cluster, key)
 	if err != nil {
 		return err
+	}
+	if !meta.IsStatusConditionTrue(vc.Status.Conditions, tenancyv1alpha1.ConditionReady) {
+		fmt.Fprintf(notes, "note: virtual cluster %s is not Ready: %s\n", key, describe(vc.Status.Conditions))
 	}
 	var path string
 	if o.merge {
@@ -69,24 +74,24 @@ func (o *kubeconfigOptions) run(ctx context.Context, cluster *metaCluster, name 
 	return nil
 }
 
-// readTenantKubeconfig reads the Secret beside the VirtualCluster. If there is
-// none yet, the error says what the virtual cluster waits for.
-func readTenantKubeconfig(ctx context.Context, cluster *metaCluster, key client.ObjectKey) ([]byte, error) {
+// readTenantKubeconfig reads the VirtualCluster and the Secret beside it. If
+// there is none yet, the error says what the virtual cluster waits for.
+func readTenantKubeconfig(ctx context.Context, cluster *metaCluster, key client.ObjectKey) (*tenancyv1alpha1.VirtualCluster, []byte, error) {
 	doing := "reading the kubeconfig of virtual cluster " + key.String()
 	vc := &tenancyv1alpha1.VirtualCluster{}
 	if err := cluster.client.Get(ctx, key, vc); err != nil {
-		return nil, cluster.explain(doing, key, err)
+		return nil, nil, cluster.explain(doing, key, err)
 	}
 	secret := &corev1.Secret{}
 	secretKey := client.ObjectKey{Namespace: key.Namespace, Name: key.Name + tenancyv1alpha1.KubeconfigSecretSuffix}
 	if err := cluster.client.Get(ctx, secretKey, secret); err != nil && !apierrors.IsNotFound(err) {
-		return nil, cluster.explain(doing, key, err)
+		return nil, nil, cluster.explain(doing, key, err)
 	}
 	data := secret.Data[tenancyv1alpha1.KeyKubeconfig]
 	if len(data) == 0 {
-		return nil, fmt.Errorf("%s: there is none yet: %s: wait with `kubectl vc create %s -n %s --wait`", doing, describe(vc.Status.Conditions), key.Name, key.Namespace)
+		return nil, nil, fmt.Errorf("%s: there is none yet: %s: wait with `kubectl vc create %s -n %s --wait`", doing, describe(vc.Status.Conditions), key.Name, key.Namespace)
 	}
-	return data, nil
+	return vc, data, nil
 }
 
 // writeTenantKubeconfig writes the file in one step, readable by its owner only.

@@ -55,7 +55,11 @@ func (o *listOptions) run(ctx context.Context, cluster *metaCluster, now time.Ti
 		return cluster.explain("listing virtual clusters", client.ObjectKey{}, err)
 	}
 	if len(list.Items) == 0 {
-		fmt.Fprintln(out, "no virtual clusters: create one with `kubectl vc create NAME --wait`")
+		where := "in namespace " + namespace
+		if o.allNamespaces {
+			where = "in any namespace"
+		}
+		fmt.Fprintf(out, "no virtual clusters %s: create one with `kubectl vc create NAME --wait`\n", where)
 		return nil
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)

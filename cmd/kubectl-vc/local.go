@@ -21,7 +21,9 @@ func newLocalCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "local",
 		Short: "Run a real single-node super cluster on this machine (Linux, root)",
-		Args:  cobra.NoArgs,
+		// With RunE a word that is no command is an error, not a reason to show the help.
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().StringVar(&options.Dir, "dir", local.DefaultDir, "the folder that holds everything of the cluster")
 	cmd.AddCommand(newLocalUpCommand(options), newLocalDownCommand(options), newLocalStatusCommand(options))

@@ -14,7 +14,7 @@ import (
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print the version of this program and of the chart in it",
+		Short: "Print the version of this program, which is also that of the chart in it",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			platformChart, err := charts.Load()
