@@ -6,6 +6,7 @@ package charts
 import (
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,11 +15,14 @@ import (
 
 	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/v2/lint/support"
 	release "helm.sh/helm/v4/pkg/release/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -256,6 +260,67 @@ func TestComponentsAcceptTheirConfiguration(t *testing.T) {
 	}
 }
 
+// TestNetworkPoliciesLetInOnlyWhoCalls: the tenants' API servers reach vn-agent,
+// metrics are read by who is named, and nothing else is open.
+func TestNetworkPoliciesLetInOnlyWhoCalls(t *testing.T) {
+	if got := pick[networkingv1.NetworkPolicy](t, mustRender(t, nil), "NetworkPolicy"); len(got) != 0 {
+		t.Errorf("got %d NetworkPolicies unasked: not every network plugin keeps a caller's address", len(got))
+	}
+	monitoring := map[string]any{"namespaceSelector": map[string]any{"matchLabels": map[string]any{"name": "monitoring"}}}
+	cases := map[string]struct {
+		metricsFrom []any
+		want        map[string]string
+	}{
+		"nobody reads metrics": {want: map[string]string{"vc-manager": "", "syncer": "", "vn-agent": "kubelet"}},
+		"monitoring does": {metricsFrom: []any{monitoring}, want: map[string]string{
+			"vc-manager": "metrics", "syncer": "metrics", "vn-agent": "kubelet metrics",
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			objects := mustRender(t, map[string]any{"networkPolicy": map[string]any{"enabled": true, "metricsFrom": tc.metricsFrom}})
+			got := map[string]string{}
+			for name, policy := range pick[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy") {
+				if !slices.Equal(policy.Spec.PolicyTypes, []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}) {
+					t.Errorf("%s: got the types %v, want ingress alone", name, policy.Spec.PolicyTypes)
+				}
+				if labels := pick[appsv1.Deployment](t, objects, "Deployment")[name].Spec.Template.Labels; !selects(policy.Spec.PodSelector, labels) {
+					t.Errorf("%s selects %v, its pods carry %v", name, policy.Spec.PodSelector, labels)
+				}
+				got[name] = openPorts(t, policy)
+			}
+			if !maps.Equal(got, tc.want) {
+				t.Errorf("got open ports %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func selects(selector metav1.LabelSelector, labels map[string]string) bool {
+	for key, value := range selector.MatchLabels {
+		if labels[key] != value {
+			return false
+		}
+	}
+	return len(selector.MatchLabels) > 0
+}
+
+// openPorts names the ports that somebody may connect to. A rule without a peer
+// or a port would let in everybody or everything.
+func openPorts(t *testing.T, policy networkingv1.NetworkPolicy) string {
+	t.Helper()
+	var open []string
+	for _, rule := range policy.Spec.Ingress {
+		if len(rule.From) == 0 || len(rule.Ports) == 0 {
+			t.Errorf("%s: the rule %+v is open to all", policy.Name, rule)
+		}
+		for _, port := range rule.Ports {
+			open = append(open, port.Port.String())
+		}
+	}
+	return strings.Join(open, " ")
+}
+
 func TestClassCanBeLeftOut(t *testing.T) {
 	for _, object := range mustRender(t, map[string]any{"class": map[string]any{"create": false}}) {
 		if object.GetKind() == "VirtualClusterClass" {
@@ -284,6 +349,7 @@ func TestSchemaRefusesBadValues(t *testing.T) {
 		"no sandbox":               {"class": map[string]any{"sandbox": map[string]any{"allowed": []any{}}}},
 		"a version without v":      {"class": map[string]any{"versions": []any{map[string]any{"name": "1.37.1", "image": "x"}}}},
 		"an annotation not a text": {"podAnnotations": map[string]any{"a": 1}},
+		"a peer that is everybody": {"networkPolicy": map[string]any{"metricsFrom": []any{map[string]any{}}}},
 		"a word for a number":      {"logs": map[string]any{"verbosity": "loud"}},
 	}
 	for name, values := range cases {
@@ -292,6 +358,21 @@ func TestSchemaRefusesBadValues(t *testing.T) {
 				t.Errorf("values %v are accepted", values)
 			}
 		})
+	}
+}
+
+// TestLint asks Helm itself, in the strictest way, what it finds odd.
+func TestLint(t *testing.T) {
+	lint := action.NewLint()
+	lint.Namespace, lint.Strict = Namespace, true
+	result := lint.Run([]string{"virtualcluster"}, nil)
+	for _, message := range result.Messages {
+		if message.Severity > support.InfoSev {
+			t.Errorf("helm lint: %v", message)
+		}
+	}
+	for _, err := range result.Errors {
+		t.Errorf("helm lint: %v", err)
 	}
 }
 
