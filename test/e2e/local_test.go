@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,6 +36,7 @@ func TestUpRefuses(t *testing.T) {
 		"too little disk": {args: []string{"--min-free", "1000000"}, want: []string{"GiB", "free"}},
 		"no images":       {args: []string{"--images-dir", t.TempDir()}, want: []string{"make"}},
 		"no programs":     {args: []string{"--bin-dir", t.TempDir()}, want: []string{"make"}},
+		"port in use":     {args: []string{"--api-port", "10250"}, want: []string{"10250 is in use", "--api-port"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -44,6 +46,53 @@ func TestUpRefuses(t *testing.T) {
 				t.Errorf("%s was left behind", dir)
 			}
 		})
+	}
+}
+
+// TestFailedUpLeavesNothing gives `up` programs that end at once, as broken ones
+// do: it names the one and its log, and nothing but the logs is left.
+func TestFailedUpLeavesNothing(t *testing.T) {
+	tests := map[string]struct {
+		working []string
+		want    string
+	}{
+		"containerd ends":        {want: "containerd ended by itself: broken"},
+		"the control plane ends": {working: []string{"containerd", "ctr"}, want: "control-plane ended by itself: broken"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			programs, images, dir := t.TempDir(), t.TempDir(), localDir+"-broken"
+			for _, program := range []string{"kube", "containerd", "ctr", "containerd-shim-runc-v2", "runsc", "containerd-shim-runsc-v1"} {
+				if slices.Contains(tc.working, program) {
+					copyFile(t, filepath.Join(binDir, program), filepath.Join(programs, program))
+				} else if err := os.WriteFile(filepath.Join(programs, program), []byte("#!/bin/sh\necho broken\nexit 1\n"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			copyFile(t, filepath.Join(binDir, "images", "pause.tar"), filepath.Join(images, "pause.tar"))
+			refused(t, dir, []string{"--bin-dir", programs, "--images-dir", images}, false, []string{tc.want, filepath.Join(dir, "logs")})
+			onlyLogsAreLeft(t, dir)
+		})
+	}
+}
+
+// onlyLogsAreLeft looks for what a cluster in dir leaves; `down` itself looks
+// for processes, cgroups and interfaces.
+func onlyLogsAreLeft(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "logs" {
+		t.Errorf("in %s there is %v, %v; want the logs alone", dir, entries, err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil || strings.Contains(string(mounts), dir) {
+		t.Errorf("mounts are left (%v):\n%s", err, mounts)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if output := must(t, "kubectl-vc", "local", "down", "--dir", dir); !strings.Contains(output, "nothing to remove") {
+		t.Errorf("down found something to remove:\n%s", output)
 	}
 }
 
@@ -83,16 +132,22 @@ func readableCopy(t *testing.T, program string) string {
 			t.Error(err)
 		}
 	})
-	content, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, filepath.Base(program))
-	if err := os.WriteFile(path, content, 0o755); err != nil {
+	copyFile(t, program, path)
+	return path
+}
+
+// copyFile copies a program, or an image.
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	content, err := os.ReadFile(from)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return path
+	if err := os.WriteFile(to, content, 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
