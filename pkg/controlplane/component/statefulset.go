@@ -117,6 +117,9 @@ func (s Spec) container() corev1.Container {
 			ReadOnlyRootFilesystem:   ptr.To(true),
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
+		// The end of the log is in the pod's status, and so in the reason of a
+		// VirtualCluster whose control plane does not start.
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		// Every second, so that a tenant waits for its control plane and not for the probes.
 		StartupProbe:   probe("/readyz", 1, 180),
 		ReadinessProbe: probe("/readyz", 1, 5),

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"reflect"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -95,12 +96,15 @@ func createOnce(ctx context.Context, writer client.Client, direct client.Reader,
 }
 
 // getOwned reads the object of desired's name into live: from the cache, and
-// if it is not there, from the API server, since the cache is late and shows
-// only labelled objects. An object that is not the same owner's is an error.
+// if the owner's is not there, from the API server, since the cache shows only
+// labelled objects and is late: it may still have a namesake's that is gone.
+// An object that is not the same owner's is an error.
 func getOwned(ctx context.Context, cached, direct client.Reader, desired, live client.Object) (found bool, err error) {
 	key := client.ObjectKeyFromObject(desired)
 	err = cached.Get(ctx, key, live)
-	if apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) || err == nil && !sameOwner(desired, live) {
+		// Nothing of what the cache had may show through.
+		reflect.ValueOf(live).Elem().SetZero()
 		err = direct.Get(ctx, key, live)
 	}
 	if apierrors.IsNotFound(err) {

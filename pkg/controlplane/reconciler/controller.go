@@ -121,6 +121,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	s := newScope(virtualCluster)
 	err := r.runPhases(ctx, s)
+	err = errors.Join(err, r.observeAddresses(ctx, s))
 	s.summarize(r.Clock)
 	if err == nil {
 		s.status.ObservedGeneration = virtualCluster.Generation

@@ -5,6 +5,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,9 +26,13 @@ import (
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=list;delete
 
 const (
-	// retryDeletion is how often what is being deleted is looked at, should a
-	// watch have missed its end.
-	retryDeletion = 500 * time.Millisecond
+	// retryDeletion is how soon what is being deleted is looked at again, should
+	// a watch not tell of its end; retryDeletionMax, when that has lasted long.
+	retryDeletion    = 500 * time.Millisecond
+	retryDeletionMax = 30 * time.Second
+	// slowDeletion is how long a deletion may take before people are told what
+	// it waits for: it takes a few seconds.
+	slowDeletion = 30 * time.Second
 	// killSeconds is the grace of a control plane whose database is deleted
 	// with it: there is nothing left to write.
 	killSeconds = 1
@@ -45,15 +50,13 @@ func (r *Reconciler) reconcileDeletion(ctx context.Context, virtualCluster *tena
 		// The syncer's own finalizer removal wakes this.
 		return ctrl.Result{}, r.reportDeletion(ctx, s, "the syncer is deleting the tenant's objects in the super cluster")
 	}
-	if err := r.reportDeletion(ctx, s, "the control plane is being deleted"); err != nil {
-		return ctrl.Result{}, err
-	}
-	gone, err := r.removeAll(ctx, s)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	if !gone {
-		return ctrl.Result{RequeueAfter: retryDeletion}, nil
+	left, err := r.removeAll(ctx, s)
+	if err != nil || left != "" {
+		waited := r.Clock.Since(virtualCluster.DeletionTimestamp.Time)
+		if err := errors.Join(err, r.reportDeletion(ctx, s, describeDeletion(left, err, waited))); err != nil {
+			return ctrl.Result{}, err
+		}
+		return ctrl.Result{RequeueAfter: patience(waited, retryDeletion, retryDeletionMax)}, nil
 	}
 	before := virtualCluster.DeepCopy()
 	controllerutil.RemoveFinalizer(virtualCluster, tenancyv1alpha1.FinalizerManager)
@@ -69,29 +72,64 @@ func (r *Reconciler) reportDeletion(ctx context.Context, s *scope, message strin
 	return r.applyStatus(ctx, s)
 }
 
-// removeAll deletes what exists and reports whether nothing does any more, as
-// the API server itself says.
+// describeDeletion says what a deletion waits for, once that is of interest:
+// each change of the message is a write.
+func describeDeletion(left string, err error, waited time.Duration) string {
+	const message = "the control plane is being deleted"
+	switch {
+	case err != nil:
+		return message + ": " + err.Error()
+	case waited > slowDeletion:
+		return message + ": waiting for the end of " + left
+	}
+	return message
+}
+
+// removeAll deletes what exists and reports what it waits for; that is nothing
+// when nothing exists any more, as the API server itself says.
 //
 // The namespace alone would take everything with it, but late: its controller
 // waits for a part of the pods' grace, and again for the volume claim, before
 // it looks again. So what takes time goes first, in less of it.
-func (r *Reconciler) removeAll(ctx context.Context, s *scope) (gone bool, err error) {
+func (r *Reconciler) removeAll(ctx context.Context, s *scope) (left string, err error) {
 	secretGone, err := r.remove(ctx, s.spec.UserKubeconfig(nil), &corev1.Secret{})
 	if err != nil {
-		return false, err
+		return "", err
 	}
-	namespaceGone, err := r.isGone(ctx, s.spec.Namespace(), &corev1.Namespace{})
-	if err != nil || namespaceGone {
-		return namespaceGone && secretGone, err
+	namespace := &corev1.Namespace{}
+	namespaceGone, err := r.isGone(ctx, s.spec.Namespace(), namespace)
+	switch {
+	case err != nil || namespaceGone && secretGone:
+		return "", err
+	case namespaceGone:
+		return describe(s.spec.UserKubeconfig(nil)), nil
 	}
-	for _, removePart := range []func(context.Context, *scope) (bool, error){r.removeStatefulSet, r.killPods, r.removeVolumeClaims} {
-		partGone, err := removePart(ctx, s)
-		if err != nil || !partGone {
-			return false, err
+	for _, part := range []struct {
+		name   string
+		remove func(context.Context, *scope) (bool, error)
+	}{
+		{"the StatefulSet", r.removeStatefulSet},
+		{"the pods", r.killPods},
+		{"the volume claims", r.removeVolumeClaims},
+	} {
+		gone, err := part.remove(ctx, s)
+		if err != nil || !gone {
+			return part.name + " in " + describe(s.spec.Namespace()), err
 		}
 	}
-	_, err = r.remove(ctx, s.spec.Namespace(), &corev1.Namespace{})
-	return false, err
+	_, err = r.remove(ctx, s.spec.Namespace(), namespace)
+	return describeNamespace(namespace), err
+}
+
+// describeNamespace names a namespace, with what its controller says keeps it.
+func describeNamespace(namespace *corev1.Namespace) string {
+	out := "Namespace " + namespace.Name
+	for _, condition := range namespace.Status.Conditions {
+		if condition.Status == corev1.ConditionTrue {
+			out += "; " + condition.Message
+		}
+	}
+	return out
 }
 
 func (r *Reconciler) removeStatefulSet(ctx context.Context, s *scope) (gone bool, err error) {

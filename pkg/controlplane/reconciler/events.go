@@ -23,12 +23,15 @@ type transition struct {
 	eventType, reason, message string
 }
 
+// maxNote is the most that the API server takes as the note of an event, in bytes.
+const maxNote = 1024
+
 // recordTransitions logs, and writes as an event, what transitions returns.
 // Called only after the status was stored, so a retry does not repeat it.
 func (r *Reconciler) recordTransitions(ctx context.Context, virtualCluster *tenancyv1alpha1.VirtualCluster, before, after []metav1.Condition) {
 	for _, t := range transitions(before, after) {
 		log.FromContext(ctx).Info("Virtual cluster changed", "type", t.eventType, "reason", t.reason, "message", t.message)
-		r.Recorder.Eventf(virtualCluster, nil, t.eventType, t.reason, actionReconcile, "%s", t.message)
+		r.Recorder.Eventf(virtualCluster, nil, t.eventType, t.reason, actionReconcile, "%s", cut(t.message, maxNote))
 	}
 }
 

@@ -9,10 +9,14 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
@@ -20,9 +24,16 @@ import (
 
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 
-// retryProbe is how soon an API server whose pod is ready is asked again. Its
-// Service needs a moment to lead to the pod, which nothing tells us.
-const retryProbe = 250 * time.Millisecond
+const (
+	// retryProbe is how soon an API server whose pod is ready is asked again. Its
+	// Service needs a moment to lead to the pod, which nothing tells us.
+	retryProbe = 250 * time.Millisecond
+	// retryProbeMax is how late one is asked again that has not answered for long.
+	retryProbeMax = 15 * time.Second
+)
+
+// maxLog is how much of the end of a crashed control plane's log a condition shows, in bytes.
+const maxLog = 512
 
 // checkReadiness reports whether the API server answers, through its Service
 // and certified by its authority: the way of the syncer and of vn-agent.
@@ -31,17 +42,29 @@ func (r *Reconciler) checkReadiness(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
-	s.status.ControlPlane.Addresses = podAddresses(pods)
 	if !hasReadyReplica(s.statefulSet) {
 		return s.unavailable("the control plane's pod is not ready: "+describePods(pods), 0)
 	}
 	address := net.JoinHostPort(s.service.Spec.ClusterIP, strconv.Itoa(tenancyv1alpha1.ControlPlanePort))
 	if err := r.Probe(ctx, address, s.authorities.Server.CertPEM()); err != nil {
-		return s.unavailable("the API server does not answer through its Service: "+err.Error(), retryProbe)
+		after := patience(s.unavailableFor(r.Clock), retryProbe, retryProbeMax)
+		return s.unavailable("the API server does not answer through its Service: "+err.Error(), after)
 	}
 	if rolledOut(s.statefulSet) {
 		s.status.Version = s.spec.Version.Name
 	}
+	return nil
+}
+
+// observeAddresses notes where the control plane's pods are. It needs no phase
+// to have succeeded: a tenant whose class is gone goes on working, and its pods
+// must find an API server that moved.
+func (r *Reconciler) observeAddresses(ctx context.Context, s *scope) error {
+	pods, err := r.listPods(ctx, s)
+	if err != nil {
+		return err
+	}
+	s.status.ControlPlane.Addresses = podAddresses(pods)
 	return nil
 }
 
@@ -53,6 +76,22 @@ func (s *scope) unavailable(message string, after time.Duration) error {
 		reason = tenancyv1alpha1.ReasonControlPlaneUnavailable
 	}
 	return &blocked{reason: reason, message: message, after: after}
+}
+
+// unavailableFor returns how long the control plane has not been ready.
+func (s *scope) unavailableFor(now clock.PassiveClock) time.Duration {
+	condition := meta.FindStatusCondition(s.stored.Conditions, tenancyv1alpha1.ConditionControlPlaneReady)
+	if condition == nil || condition.Status == metav1.ConditionTrue {
+		return 0
+	}
+	return now.Since(condition.LastTransitionTime.Time)
+}
+
+// patience returns when to look again at what has been awaited for so long: at
+// first soon, and ever later, so that what never ends does not keep us busy.
+func patience(waited, soonest, latest time.Duration) time.Duration {
+	const part = 40
+	return min(max(waited/part, soonest), latest)
 }
 
 func (r *Reconciler) listPods(ctx context.Context, s *scope) ([]corev1.Pod, error) {
@@ -110,13 +149,31 @@ func podTrouble(pod *corev1.Pod) string {
 		}
 	}
 	for i := range pod.Status.ContainerStatuses {
-		state := pod.Status.ContainerStatuses[i].State
-		if state.Waiting != nil && state.Waiting.Reason != "ContainerCreating" && state.Waiting.Reason != "PodInitializing" {
-			return state.Waiting.Reason + ": " + state.Waiting.Message
+		status := &pod.Status.ContainerStatuses[i]
+		if waiting := status.State.Waiting; waiting != nil && waiting.Reason != "ContainerCreating" && waiting.Reason != "PodInitializing" {
+			return waiting.Reason + ": " + waiting.Message + describeEnd("; it ended before with ", status.LastTerminationState.Terminated)
 		}
-		if state.Terminated != nil {
-			return fmt.Sprintf("%s: exit code %d", state.Terminated.Reason, state.Terminated.ExitCode)
+		if ended := describeEnd("", status.State.Terminated); ended != "" {
+			return ended
+		}
+		// Running and not ready: how it ended before says why it takes long.
+		if ended := describeEnd("it is starting again after ", status.LastTerminationState.Terminated); ended != "" {
+			return ended
 		}
 	}
 	return ""
+}
+
+// describeEnd says how a container ended, with the end of its log, which the
+// kubelet puts into the message; empty if it did not end.
+func describeEnd(prefix string, ended *corev1.ContainerStateTerminated) string {
+	if ended == nil {
+		return ""
+	}
+	out := fmt.Sprintf("%s%s: exit code %d", prefix, ended.Reason, ended.ExitCode)
+	if lines := strings.TrimSpace(ended.Message); lines != "" {
+		// The last lines are the reason; what is too long is cut at its beginning.
+		out += ": " + strings.ToValidUTF8(lines[max(0, len(lines)-maxLog):], "")
+	}
+	return out
 }

@@ -6,10 +6,13 @@ package reconciler
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,8 +20,10 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/pki"
 )
 
@@ -42,6 +47,7 @@ func TestDescribePods(t *testing.T) {
 			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: "why"}},
 		}}}}}
 	}
+	ended := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 1, Message: "no space left\n"}}
 	cases := map[string]struct {
 		pods []corev1.Pod
 		want string
@@ -52,6 +58,14 @@ func TestDescribePods(t *testing.T) {
 		"unscheduled": {[]corev1.Pod{{Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{
 			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "no volume",
 		}}}}}, "Unschedulable: no volume"},
+		"crash loop": {[]corev1.Pod{{Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+			State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off 10s"}},
+			LastTerminationState: ended,
+		}}}}}, "CrashLoopBackOff: back-off 10s; it ended before with Error: exit code 1: no space left"},
+		"starting again": {[]corev1.Pod{{Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+			State:                corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+			LastTerminationState: ended,
+		}}}}}, "it is starting again after Error: exit code 1: no space left"},
 		"ended": {[]corev1.Pod{{Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
 			State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "OOMKilled", ExitCode: 137}},
 		}}}}}, "OOMKilled: exit code 137"},
@@ -62,6 +76,65 @@ func TestDescribePods(t *testing.T) {
 				t.Errorf("describePods = %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestDescribeEndKeepsTheLastLines(t *testing.T) {
+	got := describeEnd("", &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 1, Message: strings.Repeat("é", maxLog) + "the cause"})
+	if len(got) > maxLog+32 || !strings.HasSuffix(got, "the cause") || strings.ContainsRune(got, '\uFFFD') {
+		t.Errorf("describeEnd = %q", got)
+	}
+}
+
+func TestPatience(t *testing.T) {
+	for waited, want := range map[time.Duration]time.Duration{
+		0: time.Second, 20 * time.Second: time.Second, 2 * time.Minute: 3 * time.Second, time.Hour: 10 * time.Second,
+	} {
+		if got := patience(waited, time.Second, 10*time.Second); got != want {
+			t.Errorf("after %s: %s, want %s", waited, got, want)
+		}
+	}
+}
+
+func TestUnavailableFor(t *testing.T) {
+	now := clocktesting.NewFakePassiveClock(testNow)
+	cases := map[string]struct {
+		status metav1.ConditionStatus
+		want   time.Duration
+	}{
+		"not ready": {metav1.ConditionFalse, time.Minute},
+		"ready":     {metav1.ConditionTrue, 0},
+		"unknown":   {"", 0},
+	}
+	for name, tc := range cases {
+		virtualCluster := &tenancyv1alpha1.VirtualCluster{}
+		if tc.status != "" {
+			virtualCluster.Status.Conditions = []metav1.Condition{{
+				Type: tenancyv1alpha1.ConditionControlPlaneReady, Status: tc.status,
+				LastTransitionTime: metav1.NewTime(testNow.Add(-time.Minute)),
+			}}
+		}
+		if got := newScope(virtualCluster).unavailableFor(now); got != tc.want {
+			t.Errorf("%s: %s, want %s", name, got, tc.want)
+		}
+	}
+}
+
+// TestWithoutAddresses: what is seen again and again must read the same, or
+// each time would be a write.
+func TestWithoutAddresses(t *testing.T) {
+	reset := func(port int) error {
+		return fmt.Errorf("asking: %w", &net.OpError{
+			Op: "read", Net: "tcp", Err: syscall.ECONNRESET,
+			Source: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: port}, Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 6443},
+		})
+	}
+	first, second := withoutAddresses(reset(40001)), withoutAddresses(reset(40002))
+	if first.Error() != second.Error() || !errors.Is(first, syscall.ECONNRESET) {
+		t.Errorf("%q and then %q", first, second)
+	}
+	if other := errors.New("x509: expired"); withoutAddresses(other).Error() != other.Error() {
+		t.Errorf("%q was changed", other)
 	}
 }
 

@@ -59,11 +59,8 @@ func (s *scope) setFalse(condition, reason, message string, now clock.PassiveClo
 }
 
 func (s *scope) set(condition string, status metav1.ConditionStatus, reason, message string, now clock.PassiveClock) {
-	if len(message) > maxMessage {
-		message = strings.ToValidUTF8(message[:maxMessage], "")
-	}
 	changed := metav1.Condition{
-		Type: condition, Status: status, Reason: reason, Message: message,
+		Type: condition, Status: status, Reason: reason, Message: cut(message, maxMessage),
 		ObservedGeneration: s.virtualCluster.Generation,
 	}
 	existing := meta.FindStatusCondition(s.status.Conditions, condition)
@@ -71,6 +68,14 @@ func (s *scope) set(condition string, status metav1.ConditionStatus, reason, mes
 		changed.LastTransitionTime = metav1.NewTime(now.Now()).Rfc3339Copy()
 	}
 	meta.SetStatusCondition(&s.status.Conditions, changed)
+}
+
+// cut returns the beginning of s, of at most longest bytes and whole characters.
+func cut(s string, longest int) string {
+	if len(s) <= longest {
+		return s
+	}
+	return strings.ToValidUTF8(s[:longest], "")
 }
 
 // summarize sets Ready from the other conditions. The phases that did not run

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
@@ -168,5 +169,21 @@ func TestTransitions(t *testing.T) {
 				t.Errorf("events (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestEventsFit: the API server refuses an event whose note is too long, and
+// the recorder drops it then.
+func TestEventsFit(t *testing.T) {
+	recorder := events.NewFakeRecorder(1)
+	r := &Reconciler{Recorder: recorder}
+	after := []metav1.Condition{{
+		Type: tenancyv1alpha1.ConditionCertificatesReady, Status: metav1.ConditionFalse,
+		Reason: tenancyv1alpha1.ReasonError, Message: strings.Repeat("x", maxMessage),
+	}}
+	r.recordTransitions(t.Context(), &tenancyv1alpha1.VirtualCluster{}, nil, after)
+	note := strings.TrimPrefix(<-recorder.Events, "Warning Error ")
+	if len(note) > maxNote {
+		t.Errorf("the note has %d bytes", len(note))
 	}
 }
