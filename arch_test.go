@@ -11,6 +11,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -61,7 +62,7 @@ var arrows = []arrow{
 }
 
 // testHelpers may be imported by any package's tests, and by nothing else.
-var testHelpers = []string{"pkg/testutil", "pkg/syncer/kindtest", "test/framework"}
+var testHelpers = []string{"pkg/syncer/kindtest", "test/framework"}
 
 func TestImportArrows(t *testing.T) {
 	forEachGoFile(t, func(t *testing.T, file goFile) {
@@ -108,6 +109,9 @@ func TestComponentsAreNamedInTheArrows(t *testing.T) {
 	for _, rule := range arrows {
 		if rule.why == "" {
 			t.Errorf("arrow from %s has no reason", rule.from)
+		}
+		if info, err := os.Stat(rule.from); err != nil || !info.IsDir() {
+			t.Errorf("arrow from %s is of a folder that is not there: remove it", rule.from)
 		}
 		for _, target := range rule.to {
 			if strings.HasPrefix(target, "cmd/") {
