@@ -84,6 +84,7 @@ func (s *starter) prepare(ctx context.Context) (bool, error) {
 	if err := vacate(ctx, s.layout); err != nil {
 		return false, err
 	}
+	s.prepared = true
 	if err := s.layout.cgroups().Create(); err != nil {
 		return false, err
 	}

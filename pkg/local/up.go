@@ -27,6 +27,8 @@ type starter struct {
 	state    *state
 	clock    clock.PassiveClock
 	progress *progress
+	// prepared says that this call made the namespaces: nothing ran before.
+	prepared bool
 	// started are the daemons that this call started.
 	started []string
 }
@@ -131,8 +133,12 @@ func (s *starter) rollback(ctx context.Context, fresh bool, cause error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 	defer cancel()
-	if fresh {
+	switch {
+	case fresh:
 		return errors.Join(cause, takeDown(ctx, s.layout, keepLogs))
+	case s.prepared:
+		// The cluster had been ended, or the machine started anew: all that runs is this call's.
+		return errors.Join(cause, takeDown(ctx, s.layout, keepData))
 	}
 	for _, name := range slices.Backward(s.started) {
 		cause = errors.Join(cause, stopDaemon(ctx, s.layout, name))

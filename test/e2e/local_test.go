@@ -50,14 +50,21 @@ func TestUpRefuses(t *testing.T) {
 }
 
 // TestFailedUpLeavesNothing gives `up` programs that end at once, as broken ones
-// do: it names the one and its log, and nothing but the logs is left.
+// do: it names the one and its log, and of what it started nothing is left. The
+// logs stay, and the files of a cluster that had been up before.
 func TestFailedUpLeavesNothing(t *testing.T) {
 	tests := map[string]struct {
 		working []string
+		before  string
 		want    string
+		left    []string
 	}{
-		"containerd ends":        {want: "containerd ended by itself: broken"},
-		"the control plane ends": {working: []string{"containerd", "ctr"}, want: "control-plane ended by itself: broken"},
+		"containerd ends":        {want: "containerd ended by itself: broken", left: []string{"logs"}},
+		"the control plane ends": {working: []string{"containerd", "ctr"}, want: "control-plane ended by itself: broken", left: []string{"logs"}},
+		"a cluster that was up": {
+			before: `{"hostIP": "198.19.255.253", "nodeIP": "198.19.255.254", "apiPort": 6443, "complete": true}`,
+			want:   "containerd ended by itself: broken", left: []string{"kubeconfig", "logs", "pki", "state.json"},
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -70,23 +77,46 @@ func TestFailedUpLeavesNothing(t *testing.T) {
 				}
 			}
 			copyFile(t, filepath.Join(binDir, "images", "pause.tar"), filepath.Join(images, "pause.tar"))
+			if tc.before != "" {
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, "state.json"), []byte(tc.before), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
 			refused(t, dir, []string{"--bin-dir", programs, "--images-dir", images}, false, []string{tc.want, filepath.Join(dir, "logs")})
-			onlyLogsAreLeft(t, dir)
+			filesAreLeft(t, dir, tc.left, tc.before != "")
+			nothingElseIsLeft(t, dir)
 		})
 	}
 }
 
-// onlyLogsAreLeft looks for what a cluster in dir leaves; `down` itself looks
-// for processes, cgroups and interfaces.
-func onlyLogsAreLeft(t *testing.T, dir string) {
+// filesAreLeft compares what is in a folder; there may be more only if more is true.
+func filesAreLeft(t *testing.T, dir string, want []string, more bool) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 1 || entries[0].Name() != "logs" {
-		t.Errorf("in %s there is %v, %v; want the logs alone", dir, entries, err)
+	if err != nil {
+		t.Fatal(err)
 	}
+	var got []string
+	for _, entry := range entries {
+		if !more || slices.Contains(want, entry.Name()) {
+			got = append(got, entry.Name())
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("in %s there is %v, want %v", dir, got, want)
+	}
+}
+
+// nothingElseIsLeft looks for what a cluster leaves outside its folder: mounts
+// itself, and by way of `down` processes, cgroups and interfaces.
+func nothingElseIsLeft(t *testing.T, dir string) {
+	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil || strings.Contains(string(mounts), dir) {
-		t.Errorf("mounts are left (%v):\n%s", err, mounts)
+		t.Fatalf("mounts are left (%v):\n%s", err, mounts)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
