@@ -14,13 +14,15 @@ import (
 func isSuperOwnedKey(key string) bool {
 	switch key {
 	case "kubectl.kubernetes.io/last-applied-configuration", // a copy of the object, useless and large
-		"kubernetes.io/metadata.name", // set by the API server on Namespaces
-		"kubernetes.io/config.mirror", // marks a static pod's mirror
-		"kubernetes.io/config.hash",   // "
-		"kubernetes.io/config.source", // "
-		"kubernetes.io/config.seen",   // "
-		"kubernetes.io/psp",           // admission's note
-		"kubernetes.io/limit-ranger",  // "
+		"kubernetes.io/metadata.name",        // set by the API server on Namespaces
+		"kubernetes.io/config.mirror",        // marks a static pod's mirror
+		"kubernetes.io/config.hash",          // "
+		"kubernetes.io/config.source",        // "
+		"kubernetes.io/config.seen",          // "
+		"kubernetes.io/psp",                  // admission's note
+		"kubernetes.io/limit-ranger",         // "
+		"kubernetes.io/service-account.name", // makes controllers fill a Secret
+		"kubernetes.io/service-account.uid",  // "
 		"control-plane.alpha.kubernetes.io/leader":
 		return true
 	}
@@ -32,23 +34,30 @@ func isSuperOwnedKey(key string) bool {
 }
 
 // inSuperOwnedDomain reports key prefixes, and everything below them, that
-// runtimes, CNI plug-ins, device plug-ins, admission and node managers of the
-// super cluster act on. A tenant that could set them could change its sandbox,
-// its network or the nodes it shares with others.
+// runtimes, CNI plug-ins, device plug-ins, admission, node managers and
+// controllers of the super cluster act on. A tenant that could set them could
+// change its sandbox, its network or the nodes it shares with others, or borrow
+// the identity that such a controller works with.
 func inSuperOwnedDomain(prefix string) bool {
 	for _, domain := range [...]string{
 		// The sandbox and the container runtime.
 		"katacontainers.io", "gvisor.dev", "containerd.io", "cri-o.io", "kubernetes.cri.io",
 		"container.apparmor.security.beta.kubernetes.io", "container.seccomp.security.alpha.kubernetes.io",
-		"seccomp.security.alpha.kubernetes.io", "cdi.k8s.io", "nri.io",
+		"seccomp.security.alpha.kubernetes.io", "cdi.k8s.io", "nri.io", "noderesource.dev",
 		// The pod's network.
-		"cni.cncf.io", "projectcalico.org", "cilium.io", "ovn.org", "ovn.kubernetes.io", "antrea.io",
+		"cni.cncf.io", "projectcalico.org", "cilium.io", "io.cilium", "ovn.org", "ovn.kubernetes.io", "antrea.io",
+		"vpc.amazonaws.com", "networking.gke.io",
 		// Admission and side-car injection.
-		"pod-security.kubernetes.io", "istio.io", "dapr.io", "linkerd.io", "vault.hashicorp.com",
-		"instrumentation.opentelemetry.io",
+		"pod-security.kubernetes.io", "istio.io", "dapr.io", "linkerd.io", "kuma.io", "hashicorp.com",
+		"opentelemetry.io", "datadoghq.com", "dynatrace.com", "openshift.io", "kyverno.io", "gatekeeper.sh",
+		// Identities of the cloud that node agents and webhooks hand out.
+		"iam.amazonaws.com", "eks.amazonaws.com", "azure.workload.identity", "iam.gke.io",
+		// Addresses and names outside of the cluster.
+		"external-dns.alpha.kubernetes.io", "metallb.io", "metallb.universe.tf", "kube-vip.io",
+		"service.beta.kubernetes.io", "service.alpha.kubernetes.io", "load-balancer.hetzner.cloud",
 		// Nodes and their autoscaling.
 		"node.kubernetes.io", "node-role.kubernetes.io", "cluster-autoscaler.kubernetes.io",
-		"karpenter.sh", "descheduler.alpha.kubernetes.io",
+		"karpenter.sh", "descheduler.alpha.kubernetes.io", "scheduler.alpha.kubernetes.io",
 		// Who looks after an EndpointSlice or a Service.
 		"endpointslice.kubernetes.io",
 	} {
@@ -71,7 +80,7 @@ func MayCross(key string) bool {
 // read as settings (io.katacontainers.config..., io.kubernetes.cri...).
 func isRuntimeKey(key string) bool {
 	for _, prefix := range [...]string{
-		"io.katacontainers.", "dev.gvisor.", "io.kubernetes.", "io.containerd.", "io.cri-containerd", "run.oci.", "org.systemd.",
+		"io.katacontainers.", "dev.gvisor.", "io.kubernetes.", "io.containerd.", "io.cri-containerd", "run.oci.", "org.systemd.", "org.criu.",
 	} {
 		if strings.HasPrefix(key, prefix) {
 			return true

@@ -40,6 +40,17 @@ func TestMayCross(t *testing.T) {
 		"dapr.io/enabled":                                     false,
 		"cluster-autoscaler.kubernetes.io/safe-to-evict":      false,
 		"endpointslice.kubernetes.io/managed-by":              false,
+		"scheduler.alpha.kubernetes.io/defaultTolerations":    false,
+		"iam.amazonaws.com/role":                              false,
+		"azure.workload.identity/use":                         false,
+		"external-dns.alpha.kubernetes.io/hostname":           false,
+		"metallb.io/loadBalancerIPs":                          false,
+		"io.cilium/lb-ipam-ips":                               false,
+		"sidecar.opentelemetry.io/inject":                     false,
+		"devices.noderesource.dev/container.main":             false,
+		"org.criu.config":                                     false,
+		"kubernetes.io/service-account.name":                  false,
+		"service.kubernetes.io/topology-mode":                 true,
 	}
 	for key, want := range cases {
 		t.Run(key, func(t *testing.T) {

@@ -93,7 +93,8 @@ func checkContainerProfiles(container *corev1.Container, path string) []Finding 
 }
 
 // checkProfiles refuses to switch a confinement off and to choose an SELinux
-// domain other than those meant for containers.
+// domain other than those meant for containers, or the level that keeps one
+// pod's files from another's.
 func checkProfiles(path string, seccomp *corev1.SeccompProfile, appArmor *corev1.AppArmorProfile, selinux *corev1.SELinuxOptions) []Finding {
 	if seccomp != nil && seccomp.Type == corev1.SeccompProfileTypeUnconfined {
 		return fatal(path+".seccompProfile.type", "Unconfined is not allowed; use RuntimeDefault")
@@ -106,6 +107,9 @@ func checkProfiles(path string, seccomp *corev1.SeccompProfile, appArmor *corev1
 	}
 	if selinux.User != "" || selinux.Role != "" {
 		return fatal(path+".seLinuxOptions", "user and role cannot be chosen; remove them")
+	}
+	if selinux.Level != "" {
+		return fatal(path+".seLinuxOptions.level", "the level cannot be chosen; remove it")
 	}
 	allowed := []string{"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
 	if !slices.Contains(allowed, selinux.Type) {

@@ -40,7 +40,8 @@ func TestCheckPod(t *testing.T) {
 		"apparmor off":        {spec: security(corev1.SecurityContext{AppArmorProfile: &corev1.AppArmorProfile{Type: corev1.AppArmorProfileTypeUnconfined}}), want: context + "appArmorProfile.type"},
 		"selinux type":        {spec: security(corev1.SecurityContext{SELinuxOptions: &corev1.SELinuxOptions{Type: "spc_t"}}), want: context + "seLinuxOptions.type"},
 		"selinux user":        {spec: security(corev1.SecurityContext{SELinuxOptions: &corev1.SELinuxOptions{User: "root"}}), want: context + "seLinuxOptions"},
-		"selinux level":       {spec: security(corev1.SecurityContext{SELinuxOptions: &corev1.SELinuxOptions{Level: "s0", Type: "container_t"}})},
+		"selinux level":       {spec: security(corev1.SecurityContext{SELinuxOptions: &corev1.SELinuxOptions{Level: "s0:c1,c2", Type: "container_t"}}), want: context + "seLinuxOptions.level"},
+		"selinux container":   {spec: security(corev1.SecurityContext{SELinuxOptions: &corev1.SELinuxOptions{Type: "container_t"}})},
 		"pod's seccomp off": {
 			spec: corev1.PodSpec{SecurityContext: &corev1.PodSecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeUnconfined}}},
 			want: "spec.securityContext.seccompProfile.type",

@@ -79,6 +79,10 @@ type Downward[T client.Object] struct {
 	// synced before the first object is. Down returns Wait for what is missing.
 	Uses []client.Object
 
+	// HideMetadata keeps the tenant's labels and annotations back, all of them,
+	// and leaves super's alone.
+	HideMetadata bool
+
 	// UsesFacts re-runs the kind for all objects of a tenant when Facts change.
 	UsesFacts bool
 
@@ -123,4 +127,6 @@ type Subject struct {
 	UID types.UID
 	// Super is the key of its super object.
 	Super types.NamespacedName
+	// Object is its super object.
+	Object client.Object
 }

@@ -34,19 +34,20 @@ type Translator struct {
 	Direction Direction
 
 	// The fields of Downward.
-	Lifecycle  Lifecycle
-	Down       func(ctx context.Context, env Env, tenant, super client.Object) error
-	Up         func(ctx context.Context, env Env, super, tenant client.Object) error
-	Select     func(tenant client.Object) bool
-	SuperKey   func(tenant names.Tenant, key types.NamespacedName) types.NamespacedName
-	Placement  func(super, tenant client.Object) string
-	Finished   func(tenant client.Object) bool
-	Attach     func(ctx context.Context, env Env, tenant, super client.Object) (*Attachment, error)
-	Bound      func(tenant client.Object) bool
-	References *References
-	Uses       []client.Object
-	UsesFacts  bool
-	Explain    func(tenant client.Object, err error) error
+	Lifecycle    Lifecycle
+	Down         func(ctx context.Context, env Env, tenant, super client.Object) error
+	Up           func(ctx context.Context, env Env, super, tenant client.Object) error
+	Select       func(tenant client.Object) bool
+	SuperKey     func(tenant names.Tenant, key types.NamespacedName) types.NamespacedName
+	Placement    func(super, tenant client.Object) string
+	Finished     func(tenant client.Object) bool
+	Attach       func(ctx context.Context, env Env, tenant, super client.Object) (*Attachment, error)
+	Bound        func(tenant client.Object) bool
+	References   *References
+	Uses         []client.Object
+	HideMetadata bool
+	UsesFacts    bool
+	Explain      func(tenant client.Object, err error) error
 
 	// The fields of Upward.
 	About   func(super client.Object) (client.Object, types.NamespacedName, types.UID)
@@ -64,7 +65,8 @@ func (t *Translator) New() client.Object { return t.object.DeepCopyObject().(cli
 func (k Downward[T]) Translator() *Translator {
 	t := &Translator{
 		Name: typeName(k.Object), Direction: Down, object: k.Object,
-		Lifecycle: k.Lifecycle, SuperKey: k.SuperKey, References: k.References, Uses: k.Uses, UsesFacts: k.UsesFacts,
+		Lifecycle: k.Lifecycle, SuperKey: k.SuperKey, References: k.References, Uses: k.Uses,
+		HideMetadata: k.HideMetadata, UsesFacts: k.UsesFacts,
 	}
 	if k.Down == nil {
 		panic(fmt.Sprintf("kind %s has no Down", t.Name))

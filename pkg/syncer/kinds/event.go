@@ -72,7 +72,7 @@ func eventUp(_ kind.Env, super *corev1.Event, owner kind.Subject, tenant *corev1
 // scrubEvent replaces the super cluster's namespace and node in the message.
 func scrubEvent(super *corev1.Event, owner kind.Subject) string {
 	message := strings.ReplaceAll(super.Message, owner.Super.Namespace, owner.Namespace)
-	for _, node := range []string{super.Source.Host, assignedNode(super)} {
+	for _, node := range []string{super.Source.Host, assignedNode(super), nodeOf(owner.Object)} {
 		if node != "" {
 			message = strings.ReplaceAll(message, node, tenancyv1alpha1.VirtualNodeName)
 		}
@@ -88,4 +88,12 @@ func assignedNode(super *corev1.Event) string {
 	}
 	_, node, _ := strings.Cut(super.Message, " to ")
 	return node
+}
+
+// nodeOf returns the super node of the pod that an event is about.
+func nodeOf(object client.Object) string {
+	if superPod, ok := object.(*corev1.Pod); ok {
+		return superPod.Spec.NodeName
+	}
+	return ""
 }

@@ -17,10 +17,14 @@ import (
 // holds what a namespace's pods may ask for, whatever the syncer let pass.
 const podSecurityEnforce = "pod-security.kubernetes.io/enforce"
 
-// namespace gives each tenant namespace a super namespace of its own.
+// namespace gives each tenant namespace a super namespace of its own. Nothing
+// that the tenant says about it crosses: what a super cluster selects by the
+// labels of its namespaces, network policies, exemptions from admission,
+// side-car injection, default tolerations, is a matter of trust.
 func namespace() kind.Downward[*corev1.Namespace] {
 	return kind.Downward[*corev1.Namespace]{
-		Object: &corev1.Namespace{},
+		Object:       &corev1.Namespace{},
+		HideMetadata: true,
 		SuperKey: func(tenant names.Tenant, key types.NamespacedName) types.NamespacedName {
 			return types.NamespacedName{Name: tenant.Namespace(key.Name)}
 		},

@@ -84,6 +84,9 @@ func TestEvents(t *testing.T) {
 		"about our configmap": {func(e *corev1.Event) {
 			e.Message = "configmap vc-demo-shop-x/vc-reserved-kube-root-ca.crt not registered"
 		}, false, ""},
+		"preempted": {func(e *corev1.Event) {
+			e.Reason, e.Message = "Preempted", "Preempted by pod 1234 on node super-node-7"
+		}, true, "Preempted by pod 1234 on node virtual-node-0"},
 		"kubelet": {func(e *corev1.Event) { e.Reason, e.Message = "Failed", "on super-node-1: no" }, true, "on virtual-node-0: no"},
 	}
 	for name, tc := range cases {
@@ -97,6 +100,7 @@ func TestEvents(t *testing.T) {
 				return
 			}
 			owner := kind.Subject{NamespacedName: types.NamespacedName{Namespace: "shop", Name: "db-0"}, UID: "u", Super: types.NamespacedName{Namespace: "vc-demo-shop-x", Name: "db-0"}}
+			owner.Object = &corev1.Pod{Spec: corev1.PodSpec{NodeName: "super-node-7"}}
 			if err := eventUp(kindtest.Env(nil, nil), super, owner, tenant); err != nil {
 				t.Fatal(err)
 			}

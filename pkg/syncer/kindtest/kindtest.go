@@ -97,8 +97,10 @@ func Run(t *testing.T, translator *kind.Translator, sample Sample) {
 // translate does what the engine does around Down.
 func translate(t *testing.T, translator *kind.Translator, sample Sample, tenant, super client.Object) client.Object {
 	t.Helper()
-	super.SetLabels(policy.Metadata(tenant.GetLabels(), super.GetLabels()))
-	super.SetAnnotations(policy.Metadata(tenant.GetAnnotations(), super.GetAnnotations()))
+	if !translator.HideMetadata {
+		super.SetLabels(policy.Metadata(tenant.GetLabels(), super.GetLabels()))
+		super.SetAnnotations(policy.Metadata(tenant.GetAnnotations(), super.GetAnnotations()))
+	}
 	env := Env(sample.Reader, nil)
 	if err := translator.Down(t.Context(), env, tenant, super); err != nil {
 		t.Fatalf("Down: %v", err)
