@@ -41,11 +41,11 @@ func (f Fields) refuses(typeName, remedy string, fields ...string) {
 func podSpecFields(f Fields) {
 	const spec = "PodSpec"
 	f.copies(spec, "Volumes", "InitContainers", "Containers", "RestartPolicy", "TerminationGracePeriodSeconds",
-		"ActiveDeadlineSeconds", "ShareProcessNamespace", "SecurityContext", "ImagePullSecrets", "Hostname", "Subdomain",
-		"HostAliases", "TopologySpreadConstraints", "SetHostnameAsFQDN", "HostUsers", "Resources", "HostnameOverride")
+		"ActiveDeadlineSeconds", "ShareProcessNamespace", "SecurityContext", "ImagePullSecrets", "Hostname",
+		"HostAliases", "TopologySpreadConstraints", "HostUsers", "Resources", "HostnameOverride")
 	f.rewrites(spec, "DNSPolicy", "DNSConfig", "NodeSelector", "Affinity", "ServiceAccountName", "DeprecatedServiceAccount",
 		"AutomountServiceAccountToken", "RuntimeClassName", "EnableServiceLinks", "NodeName", "SchedulerName",
-		"SchedulingGates", "ReadinessGates", "OS")
+		"SchedulingGates", "ReadinessGates", "OS", "Subdomain", "SetHostnameAsFQDN")
 	// Admission sets the first three on every pod of the tenant; the sandbox's
 	// overhead is the super cluster's to say; tolerations speak of the virtual
 	// node's taints.

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
@@ -38,6 +39,9 @@ func serviceDown(_ context.Context, env kind.Env, tenant, super *corev1.Service)
 	if tenant.Spec.LoadBalancerIP != "" {
 		env.Warn("spec.loadBalancerIP", "the super cluster chooses the address; the field has no effect")
 	}
+	if leadsNowhere(tenant) {
+		env.Warn("spec.selector", "endpoints that you write yourself do not reach the pods yet; use a selector or clusterIP: None")
+	}
 	out, in := &super.Spec, &tenant.Spec
 	out.Ports = superPorts(in.Ports, out.Ports)
 	out.Type, out.ExternalName, out.Selector = in.Type, in.ExternalName, in.Selector
@@ -54,6 +58,13 @@ func serviceDown(_ context.Context, env kind.Env, tenant, super *corev1.Service)
 		}
 	}
 	return nil
+}
+
+// leadsNowhere reports a cluster IP whose endpoints only the tenant's side knows.
+func leadsNowhere(tenant *corev1.Service) bool {
+	isAPI := tenant.Namespace == metav1.NamespaceDefault && tenant.Name == apiServiceName
+	hasIP := tenant.Spec.ClusterIP != "" && tenant.Spec.ClusterIP != corev1.ClusterIPNone
+	return hasIP && len(tenant.Spec.Selector) == 0 && !isAPI
 }
 
 // superClusterIP returns the address that the super Service must have: the

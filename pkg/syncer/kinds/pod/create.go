@@ -28,7 +28,7 @@ type step func(ctx context.Context, b *build) error
 func steps() []step {
 	return []step{
 		copyFields, checkValues, checkPlacement, chooseSandbox, dropServiceAccount,
-		rewriteVolumes, rewriteEnv, addServiceLinks, setDNS,
+		rewriteVolumes, rewriteEnv, addServiceLinks, setDNS, setHostname,
 	}
 }
 

@@ -4,6 +4,7 @@
 package pod
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,6 +89,13 @@ func TestRejections(t *testing.T) {
 		"probe of a host": {func(s *corev1.PodSpec) {
 			s.Containers[0].LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Host: "169.254.169.254"}}}
 		}, "spec.containers[0].livenessProbe.httpGet.host"},
+		"unknown field": {func(s *corev1.PodSpec) {
+			s.Containers[0].Env = []corev1.EnvVar{fieldEnv("X", "status.nominatedNodeName")}
+		}, "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath"},
+		"a host name that is too long": {func(s *corev1.PodSpec) {
+			yes := true
+			s.Subdomain, s.SetHostnameAsFQDN = strings.Repeat("a", 60), &yes
+		}, "spec.setHostnameAsFQDN"},
 		"reserved secret":     {volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: reserved.Name}}), "spec.volumes[0].secret.secretName"},
 		"reserved, projected": {projected(corev1.VolumeProjection{Secret: &corev1.SecretProjection{LocalObjectReference: reserved}}), "spec.volumes[0].projected.sources[0].secret.name"},
 		"reserved, map":       {volume(corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: reserved}}), "spec.volumes[0].configMap.name"},
@@ -231,6 +239,40 @@ func TestDNS(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.want, *spec.DNSConfig); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestHostname: a kubelet makes a pod's full name from its super namespace, so
+// it is never the one to make it.
+func TestHostname(t *testing.T) {
+	yes, no := true, false
+	own := "db.example.com"
+	full := "db-0.db.shop.svc.cluster.local"
+	cases := map[string]struct {
+		change   func(*corev1.PodSpec)
+		hostname string
+		override *string
+	}{
+		"none":               {nil, "", nil},
+		"of a stateful set":  {func(s *corev1.PodSpec) { s.Hostname, s.Subdomain = "db-0", "db" }, "db-0", nil},
+		"full":               {func(s *corev1.PodSpec) { s.Hostname, s.Subdomain, s.SetHostnameAsFQDN = "db-0", "db", &yes }, "db-0", &full},
+		"explicitly not":     {func(s *corev1.PodSpec) { s.Hostname, s.Subdomain, s.SetHostnameAsFQDN = "db-0", "db", &no }, "db-0", nil},
+		"full, no subdomain": {func(s *corev1.PodSpec) { s.Hostname, s.SetHostnameAsFQDN = "db-0", &yes }, "db-0", nil},
+		"chosen":             {func(s *corev1.PodSpec) { s.HostnameOverride = &own }, "", &own},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			spec, _, err := created(t, makePod(tc.change))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if spec.Subdomain != "" || spec.SetHostnameAsFQDN != nil {
+				t.Errorf("subdomain %q, full %v: the kubelet adds the super namespace", spec.Subdomain, spec.SetHostnameAsFQDN)
+			}
+			if diff := cmp.Diff(tc.override, spec.HostnameOverride); spec.Hostname != tc.hostname || diff != "" {
+				t.Errorf("hostname %q, override (-want +got):\n%s", spec.Hostname, diff)
 			}
 		})
 	}

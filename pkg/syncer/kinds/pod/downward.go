@@ -5,6 +5,7 @@ package pod
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,9 @@ import (
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
+
+// errUnknownField is returned for a field path that nobody has decided about.
+var errUnknownField = errors.New("unknown field path")
 
 // metadataValue returns what the tenant's pod says about itself for a field
 // path of the downward API. ok is false for a path that is not about metadata.
@@ -41,13 +45,15 @@ func metadataValue(tenant *corev1.Pod, path string) (value string, ok bool) {
 }
 
 // fieldValue returns the tenant's value of a field path in the environment.
-// ok is false where the super cluster's own value is right: the pod's addresses.
+// ok is false where the super cluster's own value is right: the pod's
+// addresses. A path that is not known here is refused: the kubelet would answer
+// it from the super pod.
 func fieldValue(ctx context.Context, env kind.Env, tenant *corev1.Pod, path string) (value string, ok bool, err error) {
 	if value, ok := metadataValue(tenant, path); ok {
 		return value, true, nil
 	}
 	switch path {
-	case "spec.nodeName":
+	case "spec.nodeName", "spec.host": // an old name that the API server still takes
 		return tenancyv1alpha1.VirtualNodeName, true, nil
 	case "spec.serviceAccountName":
 		return serviceAccount(tenant), true, nil
@@ -64,8 +70,10 @@ func fieldValue(ctx context.Context, env kind.Env, tenant *corev1.Pod, path stri
 			addresses = addresses[:1]
 		}
 		return strings.Join(addresses, ","), true, nil
-	default:
+	case "status.podIP", "status.podIPs":
 		return "", false, nil
+	default:
+		return "", false, errUnknownField
 	}
 }
 

@@ -5,6 +5,7 @@ package pod
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -67,6 +68,9 @@ func (b *build) rewriteVariable(ctx context.Context, variable *corev1.EnvVar, pa
 		return checkSecret(from.SecretKeyRef.Name, path+".secretKeyRef.name")
 	case from.FieldRef != nil:
 		value, ok, err := fieldValue(ctx, b.env, b.tenant, from.FieldRef.FieldPath)
+		if errors.Is(err, errUnknownField) {
+			return kind.Reject(path+".fieldRef.fieldPath", "%s is not supported; remove it", from.FieldRef.FieldPath)
+		}
 		if err != nil || !ok {
 			return err
 		}

@@ -30,6 +30,7 @@ func TestDownwardEnv(t *testing.T) {
 		"label":           {"metadata.labels['app']", "web"},
 		"annotation":      {"metadata.annotations['note']", "costs $$(HOME) $$5"},
 		"node":            {"spec.nodeName", "virtual-node-0"},
+		"node, old name":  {"spec.host", "virtual-node-0"},
 		"service account": {"spec.serviceAccountName", "default"},
 		"host":            {"status.hostIP", "192.0.2.10"},
 		"hosts":           {"status.hostIPs", "192.0.2.10"},

@@ -21,6 +21,8 @@ func Kind() kind.Downward[*corev1.Pod] {
 		Object:    &corev1.Pod{},
 		Lifecycle: kind.Process,
 		Uses:      []client.Object{&corev1.Node{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.Secret{}},
+		// A pod that was refused may ask for what the class offers now.
+		UsesFacts: true,
 		// A gated pod is not ready to be scheduled anywhere.
 		Select:    func(tenant *corev1.Pod) bool { return len(tenant.Spec.SchedulingGates) == 0 },
 		Down:      translator.down,

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/names"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
 
@@ -142,9 +143,12 @@ func holdReady(tenant *corev1.Pod, ready *corev1.PodCondition) {
 	}
 }
 
+// rootCA is the ConfigMap that has another name in the super cluster.
+const rootCA = "kube-root-ca.crt"
+
 // scrubber replaces the super cluster's names in what a tenant reads.
 func scrubber(super, tenant *corev1.Pod) func(string) string {
-	pairs := []string{super.Namespace, tenant.Namespace}
+	pairs := []string{super.Namespace, tenant.Namespace, names.ConfigMap(rootCA), rootCA}
 	if super.Spec.NodeName != "" {
 		pairs = append(pairs, super.Spec.NodeName, tenancyv1alpha1.VirtualNodeName)
 	}

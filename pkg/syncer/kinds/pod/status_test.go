@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -167,6 +168,33 @@ func TestUpdate(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, super); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestResizeIsNotSilent(t *testing.T) {
+	cpu := func(quantity string) corev1.ResourceRequirements {
+		return corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(quantity)}}
+	}
+	added := cpu("1")
+	added.Requests[corev1.ResourceMemory] = resource.MustParse("1Gi")
+	for name, tc := range map[string]struct {
+		tenant, super corev1.ResourceRequirements
+		want          []string
+	}{
+		"the same":               {cpu("1"), cpu("1000m"), nil},
+		"a default of super":     {cpu("1"), added, nil},
+		"another value":          {cpu("2"), cpu("1"), []string{"spec.containers[0].resources"}},
+		"a resource that is new": {added, cpu("1"), []string{"spec.containers[0].resources"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var warned []string
+			tenant := makePod(func(s *corev1.PodSpec) { s.Containers[0].Resources = tc.tenant })
+			super := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Resources: tc.super}}}}
+			update(kindtest.Env(nil, func(field, _ string) { warned = append(warned, field) }), tenant, super)
+			if diff := cmp.Diff(tc.want, warned); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
