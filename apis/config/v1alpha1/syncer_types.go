@@ -16,7 +16,8 @@ type SyncerConfiguration struct {
 	Common          `json:",inline"`
 
 	// workersPerKind is how many objects of one kind are synced at once, of all
-	// tenants together. One tenant gets at most three quarters of them. Default 8.
+	// tenants together. One tenant gets at most a quarter of them, so that one
+	// that does not answer leaves most to the others. Default 32.
 	WorkersPerKind int32 `json:"workersPerKind,omitempty"`
 	// resyncPeriod is the time between two passes over all objects of a tenant.
 	// Events make it unnecessary; it repairs what they missed. Default 10m.
@@ -51,7 +52,7 @@ func (c *SyncerConfiguration) SetDefaults() {
 	setDefault(&c.ClientConnection.QPS, 500)
 	setDefault(&c.ClientConnection.Burst, 1000)
 	c.Common.SetDefaults()
-	setDefault(&c.WorkersPerKind, 8)
+	setDefault(&c.WorkersPerKind, 32)
 	setDefault(&c.ResyncPeriod.Duration, 10*time.Minute)
 	setDefault(&c.TenantConnection.QPS, 200)
 	setDefault(&c.TenantConnection.Burst, 400)

@@ -115,8 +115,11 @@ func (p *pass) writeAttachment(ctx context.Context, current *corev1.Secret, name
 	desired.Data, desired.Type = data, corev1.SecretTypeOpaque
 	identity.Stamp(desired, p.identity(), p.tenantCluster.VirtualCluster)
 	superClient := p.controller.engine.options.Super.GetClient()
+	key := overlayKey{p.tenantCluster.ID, client.ObjectKeyFromObject(desired)}
+	remember := p.controller.attachmentWrites.changed
 	switch {
 	case current.UID == "":
+		remember = p.controller.attachmentWrites.created
 		err = superClient.Create(ctx, desired)
 		p.wroteSuper("create-attachment")
 		if apierrors.IsAlreadyExists(err) {
@@ -134,7 +137,6 @@ func (p *pass) writeAttachment(ctx context.Context, current *corev1.Secret, name
 	if err != nil {
 		return fmt.Errorf("writing the attached secret: %w", err)
 	}
-	key := overlayKey{p.tenantCluster.ID, client.ObjectKeyFromObject(desired)}
-	p.controller.attachmentWrites.put(key, desired)
+	remember(key, desired)
 	return nil
 }

@@ -20,8 +20,10 @@ import (
 const (
 	waitBase = 20 * time.Millisecond
 	waitMax  = 2 * time.Second
-	// patience is how many waits (about ten seconds) pass before the tenant is told.
+	// patience is how many waits (about ten seconds) pass before the tenant is
+	// told and the next look is longWait away.
 	patience = 12
+	longWait = 20 * time.Second
 	// showPatience is how many waits an upward object is worth.
 	showPatience = 6
 )
@@ -41,8 +43,8 @@ func newController(e *Engine, translator *kind.Translator) *controller {
 		kind:   translator,
 		queue: newFairQueue(queueOptions{
 			clock: e.options.Clock,
-			// One tenant never holds all workers, however slow it answers.
-			maxInFlight: max(1, e.options.Workers*3/4),
+			// However slow a tenant answers, most workers are there for others.
+			maxInFlight: max(1, e.options.Workers/4),
 			baseDelay:   e.options.BaseDelay, maxDelay: e.options.MaxDelay,
 		}),
 		tenantWrites: newOverlay(e.options.Clock), superWrites: newOverlay(e.options.Clock), attachmentWrites: newOverlay(e.options.Clock),
@@ -88,6 +90,11 @@ func (c *controller) settle(ctx context.Context, p *pass, again time.Duration, e
 	switch {
 	case err == nil:
 		c.queue.Forget(p.request)
+		if p.ahead {
+			// The event that the cache is waiting for comes first, unless the
+			// object went before the write was remembered.
+			c.queue.AddAfter(p.request, overlayTTL+time.Second)
+		}
 		if again > 0 {
 			c.queue.AddAfter(p.request, again)
 		}
@@ -115,10 +122,14 @@ func (c *controller) wait(ctx context.Context, p *pass, err error) {
 		c.queue.Forget(p.request)
 		return
 	}
-	if waits >= patience && kind.IsWait(err) {
-		p.tell(ctx, ReasonWaiting, p.scrub(err.Error()))
+	limit := waitMax
+	if waits >= patience {
+		limit = longWait
+		if kind.IsWait(err) {
+			p.tell(ctx, ReasonWaiting, p.scrub(err.Error()))
+		}
 	}
-	c.queue.Wait(p.request, waitBase, waitMax)
+	c.queue.Wait(p.request, waitBase, limit)
 }
 
 // fail retries with the item's own back-off. A refusal is told to the tenant;

@@ -27,7 +27,7 @@ type Options struct {
 	Super cluster.Cluster
 	// Kinds are run in this order at start. Required.
 	Kinds []*kind.Translator
-	// Workers for each kind. Default 8.
+	// Workers for each kind. Default 32.
 	Workers int
 	// BaseDelay and MaxDelay bound the back-off of one object. Default 20 ms and 2 min.
 	BaseDelay, MaxDelay time.Duration
@@ -45,7 +45,7 @@ type Options struct {
 
 func (o *Options) setDefaults() {
 	if o.Workers == 0 {
-		o.Workers = 8
+		o.Workers = 32
 	}
 	if o.BaseDelay == 0 {
 		o.BaseDelay = 20 * time.Millisecond
@@ -170,6 +170,7 @@ func (e *Engine) disengage(t *tenant) {
 		c.queue.Drop(t.ID)
 		c.tenantWrites.dropTenant(t.ID)
 		c.superWrites.dropTenant(t.ID)
+		c.attachmentWrites.dropTenant(t.ID)
 	}
 }
 

@@ -56,7 +56,7 @@ func newRecorder(c clock.PassiveClock) *recorder {
 func (r *recorder) warn(ctx context.Context, tenantClient client.Client, object client.Object, reason, message string) {
 	const maxMessage = 1000
 	if len(message) > maxMessage {
-		message = message[:maxMessage]
+		message = strings.ToValidUTF8(message[:maxMessage], "")
 	}
 	name := eventName(object, reason, message)
 	r.mu.Lock()

@@ -24,7 +24,9 @@ type overlayKey struct {
 }
 
 // overlay shows the engine's own writes until the watch cache has seen them,
-// so that the reconcile that follows a write at once does not write again.
+// so that the reconcile that follows a write at once does not write again. Where
+// the cache shows nothing it shows only what was created: of an object that was
+// changed the cache knew, so that nothing means gone.
 type overlay struct {
 	clock clock.PassiveClock
 
@@ -35,17 +37,28 @@ type overlay struct {
 type written struct {
 	object client.Object
 	at     time.Time
+	// created says that the cache may never have seen the object.
+	created bool
 }
 
 func newOverlay(c clock.PassiveClock) *overlay {
 	return &overlay{clock: c, objects: map[overlayKey]written{}}
 }
 
-// put remembers what the API server returned for a write.
-func (o *overlay) put(key overlayKey, object client.Object) {
+// created remembers what the API server returned for a creation.
+func (o *overlay) created(key overlayKey, object client.Object) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.objects[key] = written{object: object, at: o.clock.Now()}
+	o.objects[key] = written{object: object, at: o.clock.Now(), created: true}
+}
+
+// changed remembers what the API server returned for a patch.
+func (o *overlay) changed(key overlayKey, object client.Object) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	last, ok := o.objects[key]
+	unseen := ok && last.created && last.object.GetUID() == object.GetUID()
+	o.objects[key] = written{object: object, at: o.clock.Now(), created: unseen}
 }
 
 // forget drops a key, after a deletion or when the truth is unknown.
@@ -77,7 +90,8 @@ func (o *overlay) latest(key overlayKey, cached client.Object) client.Object {
 	if !ok {
 		return cached
 	}
-	if o.clock.Since(w.at) > overlayTTL || (cached != nil && !isOlder(cached, w.object)) {
+	known := cached == nil && !w.created || cached != nil && !isOlder(cached, w.object)
+	if known || o.clock.Since(w.at) > overlayTTL {
 		delete(o.objects, key)
 		return cached
 	}

@@ -39,7 +39,7 @@ func TestOverlayShowsTheNewer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			fake := clocktesting.NewFakeClock(time.Unix(0, 0))
 			o := newOverlay(fake)
-			o.put(key, object("20"))
+			o.created(key, object("20"))
 			tc.change(o, fake)
 			got := ""
 			if latest := o.latest(key, tc.cached); latest != nil {
@@ -47,6 +47,38 @@ func TestOverlayShowsTheNewer(t *testing.T) {
 			}
 			if got != tc.want {
 				t.Errorf("version %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestOverlayShowsNoGhosts: a patch that was answered after the watch had told
+// of the object's end does not bring the object back.
+func TestOverlayShowsNoGhosts(t *testing.T) {
+	object := func(uid types.UID, version string) client.Object {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: uid, ResourceVersion: version}}
+	}
+	key := overlayKey{tenant: "t"}
+	cases := map[string]struct {
+		write func(*overlay)
+		shown bool
+	}{
+		"created":                      {func(o *overlay) { o.created(key, object("a", "20")) }, true},
+		"created and changed":          {func(o *overlay) { o.created(key, object("a", "20")); o.changed(key, object("a", "21")) }, true},
+		"changed":                      {func(o *overlay) { o.changed(key, object("a", "21")) }, false},
+		"a namesake of it was created": {func(o *overlay) { o.created(key, object("b", "20")); o.changed(key, object("a", "21")) }, false},
+		"created, seen and then changed": {func(o *overlay) {
+			o.created(key, object("a", "20"))
+			o.observe(key, object("a", "20"), false)
+			o.changed(key, object("a", "21"))
+		}, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := newOverlay(clocktesting.NewFakeClock(time.Unix(0, 0)))
+			tc.write(o)
+			if got := o.latest(key, nil) != nil; got != tc.shown {
+				t.Errorf("shown while the cache has nothing: %v", got)
 			}
 		})
 	}

@@ -5,6 +5,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -52,18 +53,19 @@ func (p *pass) absent(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// keepRunning brings both sides of a living object up to date.
+// keepRunning brings both sides of a living object up to date. No step waits
+// for another to succeed once the super object exists: a change that the super
+// cluster refuses must not hide how the pod does, nor a webhook of the tenant
+// that denies the report keep its token from being renewed.
 func (p *pass) keepRunning(ctx context.Context) (time.Duration, error) {
-	if err := p.apply(ctx); err != nil {
-		return 0, err
+	existed := p.super != nil
+	applyErr := p.apply(ctx)
+	if applyErr != nil && !existed {
+		return 0, applyErr
 	}
-	if err := p.bind(ctx); err != nil {
-		return 0, err
-	}
-	if err := p.report(ctx); err != nil {
-		return 0, err
-	}
-	return p.attach(ctx)
+	bindErr, reportErr := p.bind(ctx), p.report(ctx)
+	again, attachErr := p.attach(ctx)
+	return again, errors.Join(applyErr, bindErr, reportErr, attachErr)
 }
 
 // terminate passes a tenant's graceful deletion on, reports how it goes, and

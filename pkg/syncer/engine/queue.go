@@ -123,8 +123,10 @@ func (q *fairQueue) AddAfter(r request, d time.Duration) {
 	}
 	it.stopTimer()
 	it.due = due
-	// A clock may call back while it holds its own lock, which Add needs.
-	it.timer = q.options.clock.AfterFunc(d, func() { go q.Add(r, begin) })
+	// What had begun has begun still after a delay. A clock may call back while
+	// it holds its own lock, which Add needs.
+	p := it.priority
+	it.timer = q.options.clock.AfterFunc(d, func() { go q.Add(r, p) })
 }
 
 // Retry queues r again after its own back-off, which doubles each time.
@@ -243,6 +245,9 @@ func (q *fairQueue) Drop(tenant string) {
 	}
 	if l := q.lanes[tenant]; l != nil {
 		l.finish, l.begin = nil, nil
+		if l.inFlight == 0 {
+			delete(q.lanes, tenant)
+		}
 	}
 }
 

@@ -136,6 +136,29 @@ func TestQueueAddAfterKeepsTheEarliest(t *testing.T) {
 	}
 }
 
+func TestQueueKeepsThePriorityOverADelay(t *testing.T) {
+	q, fake := newTestQueue(t, 4)
+	q.Add(req("a", "begun"), finish)
+	r, _, _ := q.Get()
+	q.Retry(r)
+	q.Done(r)
+	q.Add(req("a", "new"), begin)
+	fake.Step(time.Second)
+	waitLen(t, q, 2)
+	if diff := cmp.Diff([]string{"a/begun", "a/new"}, serveAll(q)); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+func TestQueueDropForgetsAnIdleTenant(t *testing.T) {
+	q, _ := newTestQueue(t, 4)
+	q.Add(req("gone", "x"), begin)
+	q.Drop("gone")
+	if len(q.items) != 0 || len(q.lanes) != 0 {
+		t.Errorf("left: %d items, %d lanes", len(q.items), len(q.lanes))
+	}
+}
+
 func TestQueueDropForgetsATenant(t *testing.T) {
 	q, fake := newTestQueue(t, 1)
 	q.Add(req("gone", "running"), begin)

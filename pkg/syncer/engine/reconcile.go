@@ -35,6 +35,9 @@ type pass struct {
 	warnings       []string
 	wrote          bool
 	refusedBySuper bool
+	// ahead says that a side was shown by the engine's own writes, because its
+	// cache was late.
+	ahead bool
 }
 
 // reconcile brings both sides together. It returns when to look again, or zero.
@@ -66,6 +69,7 @@ func (p *pass) load(ctx context.Context) error {
 		return fmt.Errorf("reading the super object: %w", err)
 	}
 	p.super = c.superWrites.latest(overlayKey{t.ID, p.superKey}, superObject)
+	p.ahead = p.tenant != tenantObject || p.super != superObject
 	if p.super == nil {
 		return nil
 	}
@@ -126,8 +130,10 @@ func (p *pass) apply(ctx context.Context) error {
 	if p.super != nil {
 		desired = p.super.DeepCopyObject().(client.Object)
 	}
-	desired.SetLabels(policy.Metadata(p.tenant.GetLabels(), desired.GetLabels()))
-	desired.SetAnnotations(policy.Metadata(p.tenant.GetAnnotations(), desired.GetAnnotations()))
+	if !p.controller.kind.HideMetadata {
+		desired.SetLabels(policy.Metadata(p.tenant.GetLabels(), desired.GetLabels()))
+		desired.SetAnnotations(policy.Metadata(p.tenant.GetAnnotations(), desired.GetAnnotations()))
+	}
 	if err := p.controller.kind.Down(ctx, p.env, p.tenant, desired); err != nil {
 		return err
 	}

@@ -258,8 +258,18 @@ func (e *Engine) enqueueTenant(t *tenant, selects func(*controller) bool) {
 				[]client.ListOption{client.MatchingLabelsSelector{Selector: identity.TenantSelector(t.ID)}}, c.superEvent(t.ctx))
 			continue
 		}
-		e.each(t.ctx, e.options.Super.GetClient(), c.kind.New(), nil, c.superEvent(t.ctx))
+		e.eachShown(t, c)
 	}
+}
+
+// eachShown queues what the super cluster tells about a tenant: what lies in
+// its namespaces, and nothing of its neighbours'.
+func (e *Engine) eachShown(t *tenant, c *controller) {
+	superClient := e.options.Super.GetClient()
+	ofTenant := []client.ListOption{client.MatchingLabelsSelector{Selector: identity.TenantSelector(t.ID)}}
+	e.each(t.ctx, superClient, &corev1.Namespace{}, ofTenant, func(superNamespace client.Object, _ bool) {
+		e.each(t.ctx, superClient, c.kind.New(), []client.ListOption{client.InNamespace(superNamespace.GetName())}, c.superEvent(t.ctx))
+	})
 }
 
 // wakeNamespace queues the tenant objects that waited for a super namespace.

@@ -62,14 +62,16 @@ func (p *pass) subject(ctx context.Context, super client.Object) (kind.Subject, 
 	}
 	return kind.Subject{
 		NamespacedName: types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name},
-		UID:            owner.UID, Super: key,
+		UID:            owner.UID, Super: key, Object: object,
 	}, nil
 }
 
 func (p *pass) writeShown(ctx context.Context, shown client.Object) error {
 	var err error
+	remember := p.controller.tenantWrites.changed
 	switch {
 	case p.tenant == nil:
+		remember = p.controller.tenantWrites.created
 		err = p.tenantCluster.client.Create(ctx, shown)
 		p.wroteTenant("create")
 	case equality.Semantic.DeepEqual(p.tenant, shown):
@@ -84,6 +86,6 @@ func (p *pass) writeShown(ctx context.Context, shown client.Object) error {
 		}
 		return fmt.Errorf("showing to the tenant: %w", err)
 	}
-	p.controller.tenantWrites.put(overlayKey{p.tenantCluster.ID, p.request.NamespacedName}, shown)
+	remember(overlayKey{p.tenantCluster.ID, p.request.NamespacedName}, shown)
 	return nil
 }

@@ -23,7 +23,8 @@ func (p *pass) createSuper(ctx context.Context, desired client.Object) error {
 	p.wroteSuper("create")
 	switch {
 	case err == nil:
-		p.remember(desired)
+		p.super = desired
+		p.controller.superWrites.created(overlayKey{p.tenantCluster.ID, p.superKey}, desired.DeepCopyObject().(client.Object))
 		return nil
 	case apierrors.IsAlreadyExists(err):
 		return p.explainTaken(ctx)
@@ -42,7 +43,7 @@ func (p *pass) explainTaken(ctx context.Context) error {
 		return kind.Wait("the super cluster")
 	}
 	if owner, stamped := identity.Of(live); stamped && p.owns(owner) {
-		p.remember(live)
+		p.controller.superWrites.created(overlayKey{p.tenantCluster.ID, p.superKey}, live)
 		return kind.Wait("the super cluster's cache")
 	}
 	p.refusedBySuper = true
@@ -58,7 +59,8 @@ func (p *pass) patchSuper(ctx context.Context, desired client.Object) error {
 	if err != nil {
 		return p.explainSuper(err)
 	}
-	p.remember(desired)
+	p.super = desired
+	p.controller.superWrites.changed(overlayKey{p.tenantCluster.ID, p.superKey}, desired.DeepCopyObject().(client.Object))
 	return nil
 }
 
@@ -76,14 +78,15 @@ func (p *pass) explainSuper(err error) error {
 	return fmt.Errorf("writing the super object: %w", err)
 }
 
-// removeSuper deletes the super object, which carries this tenant's stamp, if
-// it is true that the tenant's object is gone or another one.
+// removeSuper deletes the super object, which carries this tenant's stamp. If
+// that is because the tenant's object is gone or another one, it reads live
+// first: a cache may show what was before the object that super stands for.
 func (p *pass) removeSuper(ctx context.Context, grace *int64) error {
 	terminating := !p.super.GetDeletionTimestamp().IsZero()
 	if held := p.super.GetDeletionGracePeriodSeconds(); terminating && (grace == nil || (held != nil && *held <= *grace)) {
 		return nil
 	}
-	if p.tenant == nil {
+	if p.tenant == nil || p.tenant.GetUID() != p.owner.UID {
 		live, err := p.read(ctx, p.tenantCluster.GetAPIReader(), p.request.NamespacedName)
 		if err != nil {
 			return fmt.Errorf("confirming that the tenant's object is gone: %w", err)
@@ -168,14 +171,8 @@ func (p *pass) sendTenantPatch(ctx context.Context, verb string, patchType types
 	if err != nil {
 		return fmt.Errorf("reporting to the tenant: %w", err)
 	}
-	p.controller.tenantWrites.put(overlayKey{p.tenantCluster.ID, p.request.NamespacedName}, target)
+	p.controller.tenantWrites.changed(overlayKey{p.tenantCluster.ID, p.request.NamespacedName}, target)
 	return nil
-}
-
-// remember keeps the super object as the API server returned it.
-func (p *pass) remember(object client.Object) {
-	p.super = object
-	p.controller.superWrites.put(overlayKey{p.tenantCluster.ID, p.superKey}, object.DeepCopyObject().(client.Object))
 }
 
 func (p *pass) wroteSuper(verb string) {

@@ -1,0 +1,263 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+
+	"virtualcluster.io/virtualcluster/pkg/fleet"
+	"virtualcluster.io/virtualcluster/pkg/identity"
+	"virtualcluster.io/virtualcluster/pkg/names"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+)
+
+var virtualCluster = types.NamespacedName{Namespace: "default", Name: "demo"}
+
+// side is one cluster: what its cache shows and what is true.
+type side struct {
+	cluster.Cluster
+	cached, live client.WithWatch
+}
+
+func (s *side) GetClient() client.Client    { return s.cached }
+func (s *side) GetAPIReader() client.Reader { return s.live }
+func (s *side) GetScheme() *runtime.Scheme  { return clientgoscheme.Scheme }
+func newSide(objects ...client.Object) *side {
+	c := newFake(objects...)
+	return &side{cached: c, live: c}
+}
+func (s *side) intercept(f interceptor.Funcs) { s.cached = interceptor.NewClient(s.cached, f) }
+func newFake(o ...client.Object) client.WithWatch {
+	return fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(o...).Build()
+}
+
+// process is a kind that runs once, reduced to what the engine sees of it.
+func process() kind.Downward[*corev1.Pod] {
+	return kind.Downward[*corev1.Pod]{
+		Object: &corev1.Pod{}, Lifecycle: kind.Process,
+		Down: func(_ context.Context, _ kind.Env, tenant, super *corev1.Pod) error {
+			super.Spec = tenant.Spec
+			return nil
+		},
+		Up: func(_ context.Context, _ kind.Env, super, tenant *corev1.Pod) error {
+			tenant.Status.Phase = super.Status.Phase
+			return nil
+		},
+		Attach: func(context.Context, kind.Env, *corev1.Pod, *corev1.Pod) (*kind.Attachment, error) {
+			return &kind.Attachment{Name: "beside", Data: map[string][]byte{"a": []byte("b")}}, nil
+		},
+		Bound:    func(*corev1.Pod) bool { return false },
+		Finished: func(*corev1.Pod) bool { return false },
+	}
+}
+
+// reconcilePod runs one pass over shop/web.
+func reconcilePod(t *testing.T, tenantSide, superSide *side) error {
+	t.Helper()
+	return reconcileKind(t, process().Translator(), types.NamespacedName{Namespace: "shop", Name: "web"}, tenantSide, superSide)
+}
+
+func reconcileKind(t *testing.T, k *kind.Translator, key types.NamespacedName, tenantSide, superSide *side) error {
+	t.Helper()
+	e, err := New(Options{Super: superSide, Kinds: []*kind.Translator{k}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tn := newTenant(t.Context(), fleet.NewTenant(tenantSide, "tenant-1", virtualCluster, fleet.Facts{}))
+	p := &pass{controller: e.controllers[0], tenantCluster: tn, request: request{Tenant: "tenant-1", NamespacedName: key}}
+	_, err = p.reconcile(t.Context())
+	return err
+}
+
+func superNamespaceName() string { return names.Tenant{ID: "tenant-1", Name: "demo"}.Namespace("shop") }
+
+func tenantObjects(podUID types.UID) []client.Object {
+	return []client.Object{
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", UID: "ns"}},
+		&corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: podUID, Labels: map[string]string{"app": "web"}},
+			Spec:       corev1.PodSpec{NodeName: "n"},
+		},
+	}
+}
+
+func superObjects(podUID types.UID) []client.Object {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: superNamespaceName()}}
+	identity.Stamp(namespace, identity.Owner{TenantID: "tenant-1", Name: "shop", UID: "ns"}, virtualCluster)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "web", UID: "super"},
+		Spec:       corev1.PodSpec{NodeName: "n"}, Status: corev1.PodStatus{Phase: corev1.PodRunning},
+	}
+	identity.Stamp(pod, identity.Owner{TenantID: "tenant-1", Namespace: "shop", Name: "web", UID: podUID}, virtualCluster)
+	return []client.Object{namespace, pod}
+}
+
+func exists(t *testing.T, c client.Client, key types.NamespacedName, object client.Object) bool {
+	t.Helper()
+	err := c.Get(t.Context(), key, object)
+	if client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+// TestWhatALateCacheShowsIsNotDeleted: a cache that shows no object, or the one
+// before it, is believed only if the API server agrees.
+func TestWhatALateCacheShowsIsNotDeleted(t *testing.T) {
+	nothing := []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", UID: "ns"}}}
+	cases := map[string]struct {
+		cached, live []client.Object
+		kept         bool
+	}{
+		"the cache has nothing, and it lives":        {nothing, tenantObjects("new"), true},
+		"the cache has its forerunner, and it lives": {tenantObjects("old"), tenantObjects("new"), true},
+		"it is gone": {nothing, nothing, false},
+		"it is gone, and the cache has its forerunner": {tenantObjects("old"), nothing, false},
+		"another has taken its place":                  {tenantObjects("newer"), tenantObjects("newer"), false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			tenantSide := &side{cached: newFake(tc.cached...), live: newFake(tc.live...)}
+			superSide := newSide(superObjects("new")...)
+			var deletions []client.DeleteOptions
+			superSide.intercept(interceptor.Funcs{Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+				deletions = append(deletions, *new(client.DeleteOptions).ApplyOptions(opts))
+				return c.Delete(ctx, o, opts...)
+			}})
+			err := reconcilePod(t, tenantSide, superSide)
+			if kept := len(deletions) == 0; kept != tc.kept || kind.IsWait(err) != tc.kept {
+				t.Errorf("deletions %+v, error %v", deletions, err)
+			}
+			for _, deletion := range deletions {
+				if deletion.Preconditions == nil || *deletion.Preconditions.UID != "super" {
+					t.Errorf("a deletion without the UID: %+v", deletion)
+				}
+			}
+		})
+	}
+}
+
+// TestStepsDoNotWaitForEachOther: what the super cluster refuses to change does
+// not hide how the pod does, and a report that is refused stops no token.
+func TestStepsDoNotWaitForEachOther(t *testing.T) {
+	denied := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "web", nil)
+	cases := map[string]struct{ super, tenant interceptor.Funcs }{
+		"super refuses the change": {super: interceptor.Funcs{Patch: func(_ context.Context, _ client.WithWatch, _ client.Object, _ client.Patch, _ ...client.PatchOption) error {
+			return denied
+		}}},
+		"the tenant refuses the report": {tenant: interceptor.Funcs{SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+			return denied
+		}}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			tenantSide, superSide := newSide(tenantObjects("new")...), newSide(superObjects("new")...)
+			tenantSide.intercept(tc.tenant)
+			superSide.intercept(tc.super)
+			if err := reconcilePod(t, tenantSide, superSide); !apierrors.IsForbidden(err) {
+				t.Errorf("error %v, want what was refused", err)
+			}
+			var tenantPod corev1.Pod
+			exists(t, tenantSide.live, types.NamespacedName{Namespace: "shop", Name: "web"}, &tenantPod)
+			if reported := tenantPod.Status.Phase == corev1.PodRunning; reported != (tc.super.Patch != nil) {
+				t.Errorf("reported: %v", reported)
+			}
+			if !exists(t, superSide.live, types.NamespacedName{Namespace: superNamespaceName(), Name: "beside"}, &corev1.Secret{}) {
+				t.Error("the pod did not get its secret")
+			}
+		})
+	}
+}
+
+// TestTwoSyncersDoNotOverwriteEachOther: one that lost its Lease and does not
+// know it yet works on what it saw last; its patch is refused.
+func TestTwoSyncersDoNotOverwriteEachOther(t *testing.T) {
+	superSide := newSide(superObjects("new")...)
+	stale := superObjects("new")
+	for _, object := range stale {
+		object.SetResourceVersion("1")
+	}
+	old := newFake(stale...)
+	superSide.intercept(interceptor.Funcs{Get: func(ctx context.Context, _ client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		return old.Get(ctx, key, o, opts...)
+	}})
+	if err := reconcilePod(t, newSide(tenantObjects("new")...), superSide); !apierrors.IsConflict(err) {
+		t.Errorf("error %v, want a conflict", err)
+	}
+	var superPod corev1.Pod
+	exists(t, superSide.live, types.NamespacedName{Namespace: superNamespaceName(), Name: "web"}, &superPod)
+	if superPod.Labels["app"] != "" {
+		t.Error("the stale syncer wrote")
+	}
+}
+
+// TestForeignNamespace: nothing is written into a namespace that is not this
+// tenant's, or that stands for a namespace of the same name that is gone.
+func TestForeignNamespace(t *testing.T) {
+	for name, owner := range map[string]identity.Owner{
+		"another tenant's": {TenantID: "tenant-2", Name: "shop", UID: "ns"},
+		"another name's":   {TenantID: "tenant-1", Name: "other", UID: "ns"},
+		"a forerunner's":   {TenantID: "tenant-1", Name: "shop", UID: "old"},
+		"nobody's":         {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: superNamespaceName()}}
+			if owner.TenantID != "" {
+				identity.Stamp(namespace, owner, virtualCluster)
+			}
+			superSide := newSide(namespace)
+			if err := reconcilePod(t, newSide(tenantObjects("new")...), superSide); !kind.IsWait(err) {
+				t.Errorf("error %v, want a wait", err)
+			}
+			if exists(t, superSide.live, types.NamespacedName{Namespace: namespace.Name, Name: "web"}, &corev1.Pod{}) {
+				t.Error("a pod was created")
+			}
+		})
+	}
+}
+
+// TestHiddenMetadata: what a tenant says about such an object stays behind, and
+// what super says stays.
+func TestHiddenMetadata(t *testing.T) {
+	k := kind.Downward[*corev1.Namespace]{
+		Object: &corev1.Namespace{}, HideMetadata: true,
+		SuperKey: func(tenant names.Tenant, key types.NamespacedName) types.NamespacedName {
+			return types.NamespacedName{Name: tenant.Namespace(key.Name)}
+		},
+		Down: func(context.Context, kind.Env, *corev1.Namespace, *corev1.Namespace) error { return nil },
+	}
+	tenantNamespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: "shop", UID: "ns", Labels: map[string]string{"istio-injection": "enabled"},
+		Annotations: map[string]string{"example.com/node-selector": "a=b"},
+	}}
+	superNamespace := superObjects("new")[0]
+	superNamespace.GetLabels()["cost-center"] = "7"
+	superSide := newSide(superNamespace)
+	key := types.NamespacedName{Name: "shop"}
+	if err := reconcileKind(t, k.Translator(), key, newSide(tenantNamespace), superSide); err != nil {
+		t.Fatal(err)
+	}
+	var got corev1.Namespace
+	exists(t, superSide.live, types.NamespacedName{Name: superNamespaceName()}, &got)
+	if diff := cmp.Diff(superNamespace.GetLabels(), got.Labels); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(superNamespace.GetAnnotations(), got.Annotations); diff != "" {
+		t.Errorf("annotations (-want +got):\n%s", diff)
+	}
+}
