@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -59,10 +60,14 @@ func (f *Fleet) connect(ctx context.Context, controlPlaneNamespace string) (clus
 	if err != nil {
 		return nil, err
 	}
-	if err := probe(ctx, config); err != nil {
+	connection, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("making the tenant's connection: %w", err)
+	}
+	if err := probe(ctx, config, connection); err != nil {
 		return nil, err
 	}
-	cl, err := cluster.New(config, f.options.Cluster)
+	cl, err := cluster.New(config, f.options.Cluster, func(o *cluster.Options) { o.HTTPClient = connection })
 	if err != nil {
 		return nil, fmt.Errorf("making the tenant's client: %w", err)
 	}
@@ -74,11 +79,13 @@ func (f *Fleet) connect(ctx context.Context, controlPlaneNamespace string) (clus
 	return cl, nil
 }
 
-// probe asks the tenant's API server whether it is ready.
-func probe(ctx context.Context, config *rest.Config) error {
+// probe asks the tenant's API server whether it is ready, over the connection
+// that all requests of the session use: one that hangs must not be hidden by
+// another that works, and a handshake for every probe would cost both sides.
+func probe(ctx context.Context, config *rest.Config, connection *http.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	tenantClientset, err := kubernetes.NewForConfig(config)
+	tenantClientset, err := kubernetes.NewForConfigAndClient(config, connection)
 	if err != nil {
 		return fmt.Errorf("making the probe's client: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -182,22 +183,24 @@ func (f *Fleet) snapshotIndexes() []index {
 	return slices.Clone(f.indexes)
 }
 
-// join makes sure that a member of this identity runs, with these facts.
-func (f *Fleet) join(key types.NamespacedName, id, controlPlaneNamespace string, facts Facts) {
+// join makes sure that a member of this identity runs, with these facts. News
+// about its control plane end a back-off; that the VirtualCluster changed does
+// not: what this very back-off made somebody write there would end it.
+func (f *Fleet) join(key types.NamespacedName, id, controlPlaneNamespace string, readySince metav1.Time, facts Facts) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if m, ok := f.members[key]; ok {
-		m.facts.set(facts)
-		select {
-		case m.hurry <- struct{}{}:
-		default:
+		changed := m.facts.set(facts)
+		if changed || !m.readySince.Equal(&readySince) {
+			m.readySince = readySince
+			m.hurryUp()
 		}
 		return
 	}
 	log := ctrl.LoggerFrom(f.ctx).WithName("fleet").WithValues("virtualCluster", key, "tenant", id)
 	ctx, cancel := context.WithCancel(ctrl.LoggerInto(f.ctx, log))
 	m := &member{
-		fleet: f, id: id, key: key, controlPlaneNamespace: controlPlaneNamespace,
+		fleet: f, id: id, key: key, controlPlaneNamespace: controlPlaneNamespace, readySince: readySince,
 		facts: newFactsCell(facts), cancel: cancel, done: make(chan struct{}), hurry: make(chan struct{}, 1),
 	}
 	f.members[key] = m

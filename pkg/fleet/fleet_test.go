@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -268,5 +269,38 @@ func TestADeadTenantDelaysNobody(t *testing.T) {
 	}
 	if tenant, err := f.State(deadKey); tenant != nil || err == nil {
 		t.Errorf("the dead tenant's state is %v, %v", tenant, err)
+	}
+}
+
+// TestOnlyNewsOfTheControlPlaneEndABackOff: the syncer writes to the
+// VirtualCluster why it cannot connect; that must not make it dial at once.
+func TestOnlyNewsOfTheControlPlaneEndABackOff(t *testing.T) {
+	cases := map[string]struct {
+		change func(*tenancyv1alpha1.VirtualCluster)
+		hurry  bool
+	}{
+		"nothing": {func(*tenancyv1alpha1.VirtualCluster) {}, false},
+		"the syncer's own condition": {func(vc *tenancyv1alpha1.VirtualCluster) {
+			meta.SetStatusCondition(&vc.Status.Conditions, metav1.Condition{Type: tenancyv1alpha1.ConditionSyncerReady, Status: metav1.ConditionFalse, Message: "EOF"})
+		}, false},
+		"ready again": {func(vc *tenancyv1alpha1.VirtualCluster) {
+			vc.Status.Conditions[0].LastTransitionTime = metav1.Now()
+		}, true},
+		"another address": {func(vc *tenancyv1alpha1.VirtualCluster) { vc.Status.ControlPlane.Addresses = []string{"10.0.0.2"} }, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			facts := Facts{ControlPlaneAddresses: []string{"10.0.0.1"}, ServiceCIDR: netip.MustParsePrefix("10.112.4.0/22")}
+			m := &member{id: "tenant-1", facts: newFactsCell(facts), hurry: make(chan struct{}, 1)}
+			vc := virtualCluster()
+			tc.change(vc)
+			f, _, _ := start(t, vc)
+			f.members[key] = m
+			reconcileOnce(t, f)
+			delete(f.members, key) // it has no goroutine that could be stopped
+			if got := len(m.hurry) == 1; got != tc.hurry {
+				t.Errorf("hurries: %v", got)
+			}
+		})
 	}
 }

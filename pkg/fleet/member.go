@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -29,8 +30,10 @@ type member struct {
 	facts                 *factsCell
 	cancel                context.CancelFunc
 	done                  chan struct{}
-	// hurry ends a back-off early: the VirtualCluster has changed.
+	// hurry ends a back-off early: the control plane has changed.
 	hurry chan struct{}
+	// readySince is when the control plane became ready; guarded by fleet.mu.
+	readySince metav1.Time
 
 	mu     sync.Mutex
 	tenant *Tenant
@@ -100,7 +103,7 @@ func (m *member) watch(ctx context.Context, cl cluster.Cluster) error {
 			return context.Cause(ctx)
 		case <-ticker.C():
 		}
-		err := probe(ctx, cl.GetConfig())
+		err := probe(ctx, cl.GetConfig(), cl.GetHTTPClient())
 		if err == nil {
 			failures = 0
 			continue
@@ -111,7 +114,14 @@ func (m *member) watch(ctx context.Context, cl cluster.Cluster) error {
 	}
 }
 
-// pause waits d or until the VirtualCluster changes; it reports whether to go on.
+func (m *member) hurryUp() {
+	select {
+	case m.hurry <- struct{}{}:
+	default:
+	}
+}
+
+// pause waits d or until the control plane changes; it reports whether to go on.
 func (m *member) pause(ctx context.Context, d time.Duration) bool {
 	timer := m.fleet.options.Clock.NewTimer(d)
 	defer timer.Stop()

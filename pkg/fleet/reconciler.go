@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -71,7 +72,7 @@ func (f *Fleet) Reconcile(ctx context.Context, req reconcile.Request) (reconcile
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	f.join(req.NamespacedName, string(vc.UID), vc.Status.ControlPlane.Namespace, facts)
+	f.join(req.NamespacedName, string(vc.UID), vc.Status.ControlPlane.Namespace, readySince(&vc), facts)
 	return reconcile.Result{}, nil
 }
 
@@ -85,4 +86,13 @@ func (f *Fleet) mayJoin(key types.NamespacedName, vc *tenancyv1alpha1.VirtualClu
 	_, member := f.members[key]
 	f.mu.Unlock()
 	return member || meta.IsStatusConditionTrue(vc.Status.Conditions, tenancyv1alpha1.ConditionControlPlaneReady)
+}
+
+// readySince returns when the control plane became ready, or zero if it is not.
+func readySince(vc *tenancyv1alpha1.VirtualCluster) metav1.Time {
+	condition := meta.FindStatusCondition(vc.Status.Conditions, tenancyv1alpha1.ConditionControlPlaneReady)
+	if condition == nil || condition.Status != metav1.ConditionTrue {
+		return metav1.Time{}
+	}
+	return condition.LastTransitionTime
 }

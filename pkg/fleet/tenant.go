@@ -66,13 +66,15 @@ func (c *factsCell) get() (Facts, <-chan struct{}) {
 	return c.facts, c.changed
 }
 
-func (c *factsCell) set(facts Facts) {
+// set reports whether the facts are others than before.
+func (c *factsCell) set(facts Facts) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if reflect.DeepEqual(c.facts, facts) {
-		return
+		return false
 	}
 	c.facts = facts
 	close(c.changed)
 	c.changed = make(chan struct{})
+	return true
 }
