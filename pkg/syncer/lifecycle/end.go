@@ -63,11 +63,15 @@ func (r *Reconciler) removeAll(ctx context.Context, id string) (left bool, err e
 		return false, fmt.Errorf("listing super pods: %w", err)
 	}
 	for i := range pods.Items {
+		if !isStamped(&pods.Items[i], id) {
+			continue
+		}
+		left = true
 		if err := r.remove(ctx, &pods.Items[i], podGrace(&pods.Items[i])); err != nil {
 			return false, err
 		}
 	}
-	if len(pods.Items) > 0 {
+	if left {
 		return true, nil
 	}
 	var namespaces corev1.NamespaceList
@@ -75,11 +79,22 @@ func (r *Reconciler) removeAll(ctx context.Context, id string) (left bool, err e
 		return false, fmt.Errorf("listing super namespaces: %w", err)
 	}
 	for i := range namespaces.Items {
+		if !isStamped(&namespaces.Items[i], id) {
+			continue
+		}
+		left = true
 		if err := r.remove(ctx, &namespaces.Items[i], nil); err != nil {
 			return false, err
 		}
 	}
-	return len(namespaces.Items) > 0, nil
+	return left, nil
+}
+
+// isStamped reports a complete stamp of the tenant. A label alone, which
+// somebody may have copied, is no reason to delete.
+func isStamped(object client.Object, id string) bool {
+	owner, ok := identity.Of(object)
+	return ok && owner.TenantID == id
 }
 
 // podGrace is the pod's own grace, at most endGrace.
