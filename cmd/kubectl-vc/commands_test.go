@@ -9,6 +9,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -337,4 +338,41 @@ func TestMetaKubeconfigOrder(t *testing.T) {
 	t.Setenv(metaKubeconfigEnv, "from-env")
 	check(metaFlags{}, "from-env")
 	check(metaFlags{kubeconfig: "from-flag"}, "from-flag")
+}
+
+func TestCompletion(t *testing.T) {
+	if got := arguments([]string{"/usr/bin/kubectl-vc", "list"}); !slices.Equal(got, []string{"list"}) {
+		t.Errorf("got %v, want the arguments as they are", got)
+	}
+	if got := arguments([]string{"/usr/bin/kubectl_complete-vc", "de", ""}); !slices.Equal(got, []string{"__complete", "de", ""}) {
+		t.Errorf("got %v, want a request for completion", got)
+	}
+	other := virtualCluster()
+	other.Namespace, other.Name = "team", "their"
+	cluster := newCluster(t, interceptor.Funcs{}, virtualCluster(), other)
+	command := newDeleteCommand(&metaFlags{})
+	command.SetContext(t.Context())
+	for namespace, want := range map[string]string{"": "demo", "team": "their"} {
+		if got := namesIn(command, cluster, namespace); !slices.Equal(got, []string{want}) {
+			t.Errorf("namespace %q: got %v, want %s alone", namespace, got, want)
+		}
+	}
+}
+
+// TestCompletionIsQuiet: without a meta cluster nothing is proposed, and no
+// error is written into the line that a person types.
+func TestCompletionIsQuiet(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv(metaKubeconfigEnv, "absent")
+	for _, command := range []string{"delete", "kubeconfig"} {
+		out := &bytes.Buffer{}
+		root := newRootCommand()
+		root.SetArgs([]string{"__complete", command, ""})
+		root.SetOut(out)
+		root.SetErr(&bytes.Buffer{})
+		checkError(t, root.ExecuteContext(t.Context()), "")
+		if got := out.String(); got != ":4\n" {
+			t.Errorf("%s: got %q, want no proposal and no files", command, got)
+		}
+	}
 }

@@ -40,6 +40,7 @@ func newDeleteCommand(meta *metaFlags) *cobra.Command {
 			return o.run(cmd.Context(), cluster, args[0], cmd.OutOrStdout())
 		},
 	}
+	cmd.ValidArgsFunction = completeName(meta, &o.namespace)
 	flags := cmd.Flags()
 	flags.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the VirtualCluster (default: the context's)")
 	flags.BoolVar(&o.wait, "wait", false, "wait until everything of it is gone")

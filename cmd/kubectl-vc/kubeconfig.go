@@ -28,7 +28,7 @@ type kubeconfigOptions struct {
 	merge     bool
 }
 
-func newKubeconfigCommand(meta *metaFlags) *cobra.Command {
+func newKubeconfigCommand(metaCluster *metaFlags) *cobra.Command {
 	o := kubeconfigOptions{}
 	cmd := &cobra.Command{
 		Use:   "kubeconfig NAME",
@@ -40,13 +40,14 @@ func newKubeconfigCommand(meta *metaFlags) *cobra.Command {
 			"  kubectl vc kubeconfig demo --merge",
 		Args: oneName,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cluster, err := meta.connect()
+			cluster, err := metaCluster.connect()
 			if err != nil {
 				return err
 			}
 			return o.run(cmd.Context(), cluster, args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
+	cmd.ValidArgsFunction = completeName(metaCluster, &o.namespace)
 	cmd.Flags().StringVarP(&o.namespace, "namespace", "n", "", "namespace of the VirtualCluster (default: the context's)")
 	cmd.Flags().BoolVar(&o.merge, "merge", false, "merge it into your own kubeconfig ($KUBECONFIG or ~/.kube/config), make it the current context, and print that path")
 	return cmd

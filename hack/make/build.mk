@@ -30,6 +30,7 @@ bin/kubectl: bin/kube
 bin/kubectl-vc: ## Build the kubectl plugin.
 	@mkdir -p $(@D)
 	go build -ldflags '-s -w' -o $@ ./cmd/kubectl-vc
+	@ln -sfn kubectl-vc $(@D)/kubectl_complete-vc
 
 # Tools that generate and check. Each has a module of its own below hack/tools,
 # so that its dependencies never decide a version of ours.
