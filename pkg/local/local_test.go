@@ -320,6 +320,12 @@ func TestStateIsKept(t *testing.T) {
 	if err != nil || *got != *want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
+	if err := os.WriteFile(l.stateFile(), []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readState(l); err == nil || !strings.Contains(err.Error(), "remove the cluster with local down") {
+		t.Errorf("got %v for a damaged file, want the remedy", err)
+	}
 }
 
 func TestOneLine(t *testing.T) {

@@ -38,7 +38,7 @@ func readState(l layout) (*state, error) {
 	}
 	found := &state{}
 	if err := json.Unmarshal(content, found); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", l.stateFile(), err)
+		return nil, fmt.Errorf("%s is damaged: %w; remove the cluster with local down", l.stateFile(), err)
 	}
 	return found, nil
 }

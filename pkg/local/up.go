@@ -44,8 +44,7 @@ func Up(ctx context.Context, options Options) error {
 	}
 	s := &starter{layout: layout{dir: options.Dir}, options: options, clock: clock.RealClock{}}
 	s.progress = newProgress(options.Out, s.clock)
-	fresh, err := s.check()
-	if err != nil {
+	if err := s.check(); err != nil {
 		return oneLine(err)
 	}
 	if err := os.MkdirAll(options.Dir, 0o755); err != nil {
@@ -56,6 +55,11 @@ func Up(ctx context.Context, options Options) error {
 		return err
 	}
 	defer unlock()
+	// Another Up may have ended since the check, and what it made must stay.
+	fresh, err := s.recall()
+	if err != nil {
+		return oneLine(err)
+	}
 	if err := s.run(ctx, fresh); err != nil {
 		return oneLine(s.rollback(ctx, fresh, err))
 	}
@@ -67,29 +71,38 @@ func Up(ctx context.Context, options Options) error {
 	return nil
 }
 
-// check looks for what would keep the cluster from starting, before anything
-// is touched. A cluster that has been up once needs less than a new one.
-func (s *starter) check() (fresh bool, err error) {
-	if err := checkMachine(facts{os: runtime.GOOS, uid: os.Geteuid()}); err != nil {
-		return false, err
-	}
+// recall reads what the cluster remembers. One that has never been up as a
+// whole is fresh.
+func (s *starter) recall() (fresh bool, err error) {
 	if s.state, err = readState(s.layout); err != nil {
 		return false, err
 	}
-	fresh = s.state == nil || !s.state.Complete
+	return s.state == nil || !s.state.Complete, nil
+}
+
+// check looks for what would keep the cluster from starting, before anything
+// is touched. A cluster that has been up once needs less than a new one.
+func (s *starter) check() error {
+	if err := checkMachine(facts{os: runtime.GOOS, uid: os.Geteuid()}); err != nil {
+		return err
+	}
+	fresh, err := s.recall()
+	if err != nil {
+		return err
+	}
 	if s.facts, err = gatherFacts(s.layout, s.options); err != nil {
-		return fresh, err
+		return err
 	}
 	if !fresh {
 		s.facts.free = max(s.facts.free, s.options.MinFree)
 		if s.options.APIPort != s.state.APIPort && s.options.APIPort != DefaultAPIPort {
-			return fresh, fmt.Errorf("the cluster in %s has the API port %d; to change it, run local down first", s.layout.dir, s.state.APIPort)
+			return fmt.Errorf("the cluster in %s has the API port %d; to change it, run local down first", s.layout.dir, s.state.APIPort)
 		}
 	}
 	if err := checkUp(s.facts, s.options); err != nil {
-		return fresh, err
+		return err
 	}
-	return fresh, clashingPort(s.options.APIPort)
+	return clashingPort(s.options.APIPort)
 }
 
 // run takes every step. A step finds out by itself whether there is anything to do.
