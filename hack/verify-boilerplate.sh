@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-missing=$(git ls-files --cached --others --exclude-standard -- '*.go' '*.sh' '*.mk' Makefile .ci/run | while read -r file; do
+missing=$(git ls-files --cached --others --exclude-standard -- '*.go' '*.sh' '*.mk' '*Dockerfile' Makefile .ci/run | while read -r file; do
   # Deleted but not yet committed, or a program's input that must stay as it is.
   [ -f "$file" ] || continue
   head -n 8 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$file"
