@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"syscall"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -131,7 +132,11 @@ func vacate(ctx context.Context, l layout) error {
 
 func removeFolder(l layout, keep leftover) error {
 	if keep == keepNothing {
-		if err := os.RemoveAll(l.dir); err != nil {
+		err := os.RemoveAll(l.dir)
+		if errors.Is(err, syscall.EBUSY) && isEmpty(l.dir) {
+			return nil // A disk of the machine's is mounted there, and stays.
+		}
+		if err != nil {
 			return fmt.Errorf("removing the cluster's folder: %w", err)
 		}
 		return nil
@@ -152,6 +157,11 @@ func removeFolder(l layout, keep leftover) error {
 		}
 	}
 	return nil
+}
+
+func isEmpty(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) == 0
 }
 
 // stopDaemon ends a daemon, if it runs.

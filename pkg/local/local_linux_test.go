@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 func TestRemoveFolder(t *testing.T) {
@@ -44,6 +45,29 @@ func TestRemoveFolder(t *testing.T) {
 				t.Errorf("left (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestRemoveFolderThatIsADisk: the folder that --dir names may be where a disk is mounted.
+func TestRemoveFolderThatIsADisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounts need root")
+	}
+	l := layout{dir: t.TempDir()}
+	if err := unix.Mount("tmpfs", l.dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("this machine mounts nothing: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(l.dir, 0); err != nil {
+			t.Errorf("the disk is not there any more: %v", err)
+		}
+	})
+	makeFiles(t, l, []string{"state.json", "etc/y"})
+	if err := removeFolder(l, keepNothing); err != nil {
+		t.Fatal(err)
+	}
+	if !isEmpty(l.dir) {
+		t.Error("something is left on the disk")
 	}
 }
 

@@ -5,6 +5,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,20 +17,59 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestMountsBelow(t *testing.T) {
+func TestMountPoints(t *testing.T) {
 	const mountinfo = `22 1 8:1 / / rw - ext4 /dev/a rw
+39 22 8:2 / /data/c1 rw - ext4 /dev/b rw
 40 22 8:1 /x /data/c1/ns rw - ext4 /dev/a rw
 41 40 0:4 net:[1] /data/c1/ns/net rw - nsfs none rw
 42 22 8:1 / /data/c10 rw - ext4 /dev/a rw
 43 22 8:1 / /data/c1/with\040space rw - ext4 /dev/a rw
 `
-	got, err := mountsBelow(strings.NewReader(mountinfo), "/data/c1")
+	got, err := mountPoints(strings.NewReader(mountinfo), func(target string) bool { return isBelow(target, "/data/c1") })
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"/data/c1/ns", "/data/c1/ns/net", "/data/c1/with space"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("mounts (-want +got):\n%s", diff)
+	}
+}
+
+// TestUnmountBelowLeavesTheDisk: a cluster's folder may be where a disk of the
+// machine's is mounted.
+func TestUnmountBelowLeavesTheDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounts need root")
+	}
+	disk, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := UnmountAt(disk); err != nil {
+			t.Error(err)
+		}
+	})
+	below := filepath.Join(disk, "below")
+	for _, dir := range []string{disk, below} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+			t.Skipf("this machine mounts nothing: %v", err)
+		}
+	}
+	if err := UnmountBelow(disk); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]bool{disk: true, below: false} {
+		var here, above unix.Stat_t
+		if err := errors.Join(unix.Stat(dir, &here), unix.Stat(filepath.Dir(dir), &above)); err != nil {
+			t.Fatal(err)
+		}
+		if mounted := here.Dev != above.Dev; mounted != want {
+			t.Errorf("%s mounted: got %v, want %v", dir, mounted, want)
+		}
 	}
 }
 

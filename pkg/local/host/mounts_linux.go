@@ -15,15 +15,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// UnmountBelow unmounts everything mounted at dir and below, the latest mount
-// first. A mount that is busy is detached: it goes when its last user does.
+// UnmountBelow unmounts everything mounted below dir, the latest mount first. A
+// mount that is busy is detached: it goes when its last user does. What is
+// mounted at dir itself stays: it may be a disk of the machine's.
 func UnmountBelow(dir string) error {
+	return unmount(func(target string) bool { return isBelow(target, dir) })
+}
+
+// UnmountAt unmounts what is mounted at dir itself, too.
+func UnmountAt(dir string) error {
+	return unmount(func(target string) bool { return target == dir || isBelow(target, dir) })
+}
+
+func isBelow(target, dir string) bool { return strings.HasPrefix(target, dir+"/") }
+
+func unmount(ours func(target string) bool) error {
 	file, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
 		return fmt.Errorf("reading the mounts: %w", err)
 	}
 	defer file.Close()
-	targets, err := mountsBelow(file, dir)
+	targets, err := mountPoints(file, ours)
 	if err != nil {
 		return err
 	}
@@ -40,8 +52,8 @@ func UnmountBelow(dir string) error {
 	return nil
 }
 
-// mountsBelow returns the mount points at dir and below, in the order they were made.
-func mountsBelow(mountinfo io.Reader, dir string) ([]string, error) {
+// mountPoints returns the mount points that are ours, in the order they were made.
+func mountPoints(mountinfo io.Reader, ours func(target string) bool) ([]string, error) {
 	var targets []string
 	scanner := bufio.NewScanner(mountinfo)
 	for scanner.Scan() {
@@ -50,7 +62,7 @@ func mountsBelow(mountinfo io.Reader, dir string) ([]string, error) {
 			continue
 		}
 		target := mountEscapes().Replace(fields[4])
-		if target == dir || strings.HasPrefix(target, dir+"/") {
+		if ours(target) {
 			targets = append(targets, target)
 		}
 	}

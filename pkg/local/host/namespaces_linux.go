@@ -197,9 +197,9 @@ func processesIn(namespaces map[string]uint64) ([]int, error) {
 	return pids, nil
 }
 
-// Remove lets go of both namespaces, and of any other mount below Dir. They
+// Remove lets go of both namespaces, and of any other mount at Dir or below. They
 // vanish with the last process inside. It is idempotent.
-func (n Namespaces) Remove() error { return UnmountBelow(n.Dir) }
+func (n Namespaces) Remove() error { return UnmountAt(n.Dir) }
 
 func isNamespace(file string) bool {
 	var info unix.Statfs_t

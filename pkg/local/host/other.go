@@ -38,6 +38,9 @@ func (n Namespaces) Remove() error { return ErrNotLinux }
 // UnmountBelow returns ErrNotLinux.
 func UnmountBelow(string) error { return ErrNotLinux }
 
+// UnmountAt returns ErrNotLinux.
+func UnmountAt(string) error { return ErrNotLinux }
+
 // Daemon is a detached program; see ErrNotLinux.
 type Daemon struct {
 	Argv, Env        []string
