@@ -4,6 +4,9 @@
 package virtualcluster_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -41,6 +44,51 @@ func TestLinksOfTheDocuments(t *testing.T) {
 	if seen == 0 {
 		t.Error("found no link at all")
 	}
+}
+
+// TestReasonsAreExplained: every reason that a condition or an event of the
+// platform may have stands in the document for whoever meets it.
+func TestReasonsAreExplained(t *testing.T) {
+	for source, document := range map[string]string{
+		"apis/tenancy/v1alpha1/conditions.go": "docs/troubleshooting.md",
+		"pkg/syncer/engine/events.go":         "docs/tenants.md",
+	} {
+		content, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reasons := reasonsIn(t, source)
+		if len(reasons) == 0 {
+			t.Errorf("%s has no reasons", source)
+		}
+		for _, reason := range reasons {
+			if !strings.Contains(string(content), "| "+reason+" |") {
+				t.Errorf("%s does not explain the reason %s of %s", document, reason, source)
+			}
+		}
+	}
+}
+
+// reasonsIn returns the values of a file's constants that are called Reason…,
+// but for the one that is no trouble.
+func reasonsIn(t *testing.T, file string) []string {
+	t.Helper()
+	syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reasons []string
+	ast.Inspect(syntax, func(node ast.Node) bool {
+		spec, ok := node.(*ast.ValueSpec)
+		if !ok || len(spec.Values) != 1 || !strings.HasPrefix(spec.Names[0].Name, "Reason") || spec.Names[0].Name == "ReasonReady" {
+			return true
+		}
+		if literal, ok := spec.Values[0].(*ast.BasicLit); ok {
+			reasons = append(reasons, strings.Trim(literal.Value, `"`))
+		}
+		return true
+	})
+	return reasons
 }
 
 // checkLinks returns how many links of a document it has followed.
