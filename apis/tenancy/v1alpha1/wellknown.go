@@ -37,6 +37,11 @@ const (
 	AnnotationVirtualCluster = LabelPrefix + "virtual-cluster"
 )
 
+// AnnotationBound is set by the syncer on a tenant's pod when it binds the pod:
+// the pod's UID. It tells such a pod, which has a super pod, from one that
+// somebody else bound.
+const AnnotationBound = LabelPrefix + "bound"
+
 // Finalizers of a VirtualCluster, removed in this order.
 const (
 	// FinalizerSyncer is set by the syncer before it writes the first super

@@ -35,6 +35,9 @@ type controller struct {
 	queue  *fairQueue
 
 	tenantWrites, superWrites, attachmentWrites *overlay
+	// superDeletions holds the super objects whose end was asked for, with the
+	// grace they were given, until the cache shows it.
+	superDeletions *overlay
 }
 
 func newController(e *Engine, translator *kind.Translator) *controller {
@@ -48,6 +51,7 @@ func newController(e *Engine, translator *kind.Translator) *controller {
 			baseDelay:   e.options.BaseDelay, maxDelay: e.options.MaxDelay,
 		}),
 		tenantWrites: newOverlay(e.options.Clock), superWrites: newOverlay(e.options.Clock), attachmentWrites: newOverlay(e.options.Clock),
+		superDeletions: newOverlay(e.options.Clock),
 	}
 }
 

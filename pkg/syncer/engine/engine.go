@@ -171,6 +171,7 @@ func (e *Engine) disengage(t *tenant) {
 		c.tenantWrites.dropTenant(t.ID)
 		c.superWrites.dropTenant(t.ID)
 		c.attachmentWrites.dropTenant(t.ID)
+		c.superDeletions.dropTenant(t.ID)
 	}
 }
 

@@ -6,6 +6,7 @@ package engine
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -74,14 +75,22 @@ func reconcilePod(t *testing.T, tenantSide, superSide *side) error {
 
 func reconcileKind(t *testing.T, k *kind.Translator, key types.NamespacedName, tenantSide, superSide *side) error {
 	t.Helper()
+	return newPasses(t, k, key, tenantSide, superSide)()
+}
+
+// newPasses returns a function that runs one pass after another in one engine.
+func newPasses(t *testing.T, k *kind.Translator, key types.NamespacedName, tenantSide, superSide *side) func() error {
+	t.Helper()
 	e, err := New(Options{Super: superSide, Kinds: []*kind.Translator{k}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	tn := newTenant(t.Context(), fleet.NewTenant(tenantSide, "tenant-1", virtualCluster, fleet.Facts{}))
-	p := &pass{controller: e.controllers[0], tenantCluster: tn, request: request{Tenant: "tenant-1", NamespacedName: key}}
-	_, err = p.reconcile(t.Context())
-	return err
+	return func() error {
+		p := &pass{controller: e.controllers[0], tenantCluster: tn, request: request{Tenant: "tenant-1", NamespacedName: key}}
+		_, err := p.reconcile(t.Context())
+		return err
+	}
 }
 
 func superNamespaceName() string { return names.Tenant{ID: "tenant-1", Name: "demo"}.Namespace("shop") }
@@ -149,6 +158,44 @@ func TestWhatALateCacheShowsIsNotDeleted(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAnEndIsAskedForOnce: several events of the tenant arrive before the super
+// cluster's cache shows the deletion.
+func TestAnEndIsAskedForOnce(t *testing.T) {
+	grace, now := int64(30), metav1.Now()
+	objects := tenantObjects("new")
+	objects[1].SetDeletionGracePeriodSeconds(&grace)
+	objects[1].SetDeletionTimestamp(&metav1.Time{Time: now.Add(30 * time.Second)})
+	objects[1].SetFinalizers([]string{"example.com/stay"})
+	superSide := newSide(superObjects("new")...)
+	var graces []int64
+	superSide.intercept(interceptor.Funcs{Delete: func(_ context.Context, _ client.WithWatch, _ client.Object, opts ...client.DeleteOption) error {
+		graces = append(graces, *new(client.DeleteOptions).ApplyOptions(opts).GracePeriodSeconds)
+		return nil // the cache shows nothing of it
+	}})
+	tenantSide := newSide(objects...)
+	tenantSide.intercept(interceptor.Funcs{Get: func(ctx context.Context, _ client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		return tenantSide.live.Get(ctx, key, o, opts...)
+	}})
+	pass := newPasses(t, process().Translator(), types.NamespacedName{Namespace: "shop", Name: "web"}, tenantSide, superSide)
+	for range 3 {
+		if err := pass(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(graces) != 1 || graces[0] > 30 || graces[0] < 25 {
+		t.Fatalf("deletions with grace %v, want one with what is left of 30", graces)
+	}
+	tenantSide.live = newFake() // forced
+	for range 2 {
+		if err := pass(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]int64{graces[0], orphanGrace}, graces); diff != "" {
+		t.Errorf("a more urgent one must pass, once (-want +got):\n%s", diff)
 	}
 }
 

@@ -205,7 +205,11 @@ func (c *controller) superEvent(ctx context.Context) func(client.Object, bool) {
 		if c.kind.SuperKey(t.names, key) != client.ObjectKeyFromObject(object) {
 			return // an attachment
 		}
-		c.superWrites.observe(overlayKey{t.ID, client.ObjectKeyFromObject(object)}, object, deleted)
+		written := overlayKey{t.ID, client.ObjectKeyFromObject(object)}
+		c.superWrites.observe(written, object, deleted)
+		if deleted {
+			c.superDeletions.forget(written)
+		}
 		c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, finish)
 		if namespace, ok := object.(*corev1.Namespace); ok && !deleted && namespace.DeletionTimestamp.IsZero() {
 			c.engine.wakeNamespace(t, owner.Name)

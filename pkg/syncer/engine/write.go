@@ -82,8 +82,7 @@ func (p *pass) explainSuper(err error) error {
 // that is because the tenant's object is gone or another one, it reads live
 // first: a cache may show what was before the object that super stands for.
 func (p *pass) removeSuper(ctx context.Context, grace *int64) error {
-	terminating := !p.super.GetDeletionTimestamp().IsZero()
-	if held := p.super.GetDeletionGracePeriodSeconds(); terminating && (grace == nil || (held != nil && *held <= *grace)) {
+	if p.endAsked(grace) {
 		return nil
 	}
 	if p.tenant == nil || p.tenant.GetUID() != p.owner.UID {
@@ -102,11 +101,30 @@ func (p *pass) removeSuper(ctx context.Context, grace *int64) error {
 	}
 	err := p.controller.engine.options.Super.GetClient().Delete(ctx, p.super, options...)
 	p.wroteSuper("delete")
-	p.controller.superWrites.forget(overlayKey{p.tenantCluster.ID, p.superKey})
+	key := overlayKey{p.tenantCluster.ID, p.superKey}
+	p.controller.superWrites.forget(key)
 	if err := ignoreGone(err); err != nil {
 		return fmt.Errorf("deleting the super object: %w", err)
 	}
+	asked := p.controller.kind.New()
+	asked.SetUID(uid)
+	asked.SetDeletionGracePeriodSeconds(grace)
+	p.controller.superDeletions.created(key, asked)
 	return nil
+}
+
+// endAsked reports that the super object's end, at least as soon as this, has
+// been asked for: it is terminating, or will be when the cache has caught up.
+func (p *pass) endAsked(grace *int64) bool {
+	soonEnough := func(o client.Object) bool {
+		held := o.GetDeletionGracePeriodSeconds()
+		return grace == nil || (held != nil && *held <= *grace)
+	}
+	if !p.super.GetDeletionTimestamp().IsZero() {
+		return soonEnough(p.super)
+	}
+	asked := p.controller.superDeletions.latest(overlayKey{p.tenantCluster.ID, p.superKey}, nil)
+	return asked != nil && asked.GetUID() == p.super.GetUID() && soonEnough(asked)
 }
 
 // patchTenant writes back what Up changed, status apart from the rest, and

@@ -61,7 +61,8 @@ type Downward[T client.Object] struct {
 	// it. Only for pods.
 	Placement func(super, tenant T) string
 
-	// Bound reports that the tenant's object has been bound. Required with Placement.
+	// Bound reports that the engine has bound the tenant's object, which leaves
+	// AnnotationBound on it. Required with Placement.
 	Bound func(tenant T) bool
 
 	// Finished reports that the object has run to its end: it stays in the

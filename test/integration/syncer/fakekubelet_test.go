@@ -40,23 +40,41 @@ func (e *environment) runFakeKubelet(t *testing.T) {
 
 func (e *environment) kubeletStep(ctx context.Context, superPod *corev1.Pod) error {
 	switch {
+	case superPod.DeletionTimestamp != nil && *superPod.DeletionGracePeriodSeconds == 0:
+		return nil // what a deletion without grace writes just before the end
 	case superPod.DeletionTimestamp != nil:
 		return e.superClient.Delete(ctx, superPod, client.GracePeriodSeconds(0))
 	case superPod.Spec.NodeName == "":
 		binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: superNode}}
 		return e.superClient.SubResource("binding").Create(ctx, superPod, binding)
+	case superPod.Status.StartTime == nil:
+		return e.setCreating(ctx, superPod)
 	case superPod.Status.Phase == corev1.PodPending:
 		return e.setRunning(ctx, superPod)
 	}
 	return nil
 }
 
+// setCreating is a kubelet's first word about a pod.
+func (e *environment) setCreating(ctx context.Context, superPod *corev1.Pod) error {
+	before := superPod.DeepCopy()
+	now := metav1.NewTime(time.Now().Truncate(time.Second))
+	superPod.Status.StartTime = &now
+	superPod.Status.HostIP, superPod.Status.HostIPs = "198.51.100.7", []corev1.HostIP{{IP: "198.51.100.7"}}
+	for _, container := range superPod.Spec.Containers {
+		superPod.Status.ContainerStatuses = append(superPod.Status.ContainerStatuses, corev1.ContainerStatus{
+			Name: container.Name, Image: container.Image,
+			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}},
+		})
+	}
+	return e.superClient.Status().Patch(ctx, superPod, client.StrategicMergeFrom(before))
+}
+
 func (e *environment) setRunning(ctx context.Context, superPod *corev1.Pod) error {
 	before := superPod.DeepCopy()
 	now := metav1.NewTime(time.Now().Truncate(time.Second))
 	status := &superPod.Status
-	status.Phase, status.StartTime = corev1.PodRunning, &now
-	status.HostIP, status.HostIPs = "198.51.100.7", []corev1.HostIP{{IP: "198.51.100.7"}}
+	status.Phase, status.ContainerStatuses = corev1.PodRunning, nil
 	status.PodIP, status.PodIPs = "10.244.0.5", []corev1.PodIP{{IP: "10.244.0.5"}}
 	ready := true
 	for _, container := range superPod.Spec.Containers {

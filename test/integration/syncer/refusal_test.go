@@ -12,6 +12,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 )
 
 // testRefusals: what must not run is not created in the super cluster, and the
@@ -65,4 +67,25 @@ func oneEvent(ctx context.Context, tn *tenant, pod *corev1.Pod, field string) er
 		return fmt.Errorf("events %q, want one about %s", messages, field)
 	}
 	return nil
+}
+
+// testForeignScheduler: a pod that a scheduler of the tenant's binds is refused
+// with an event, and not deleted as if its super pod had vanished.
+func testForeignScheduler(t *testing.T, e *environment, tn *tenant) {
+	pod := makePod("default", "bound-elsewhere")
+	pod.Spec.SchedulerName = "the-tenants-own"
+	must(t, tn.client.Create(t.Context(), pod))
+	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: tenancyv1alpha1.VirtualNodeName}}
+	must(t, tn.client.SubResource("binding").Create(t.Context(), pod, binding))
+	eventually(t, "the event", func(ctx context.Context) error { return oneEventAbout(ctx, tn, pod, "spec.nodeName") })
+	consistently(t, "the pod stays, without a super pod", 500*time.Millisecond, func(ctx context.Context) error {
+		superPod := &corev1.Pod{}
+		superPod.Namespace, superPod.Name = tn.superKey("default", "").Namespace, pod.Name
+		if err := gone(ctx, e.superClient, superPod); err != nil {
+			return err
+		}
+		return tn.client.Get(ctx, client.ObjectKeyFromObject(pod), &corev1.Pod{})
+	})
+	must(t, tn.client.Delete(t.Context(), pod))
+	eventually(t, "the pod gone", func(ctx context.Context) error { return gone(ctx, tn.client, pod) })
 }

@@ -17,8 +17,10 @@ func TestSyncer(t *testing.T) {
 		e.waitSynced(t, tn)
 		tn.waitServiceAccount(t, "default")
 	}
+	t.Run("writes for one pod", func(t *testing.T) { testWriteBudget(t, e, green) })
 	t.Run("two tenants use the same names", func(t *testing.T) { testSameNames(t, e, tenants) })
 	t.Run("forbidden pods are refused with an event", func(t *testing.T) { testRefusals(t, e, blue) })
+	t.Run("a pod that the tenant bound", func(t *testing.T) { testForeignScheduler(t, e, blue) })
 	t.Run("graceful deletion", func(t *testing.T) { testGracefulDeletion(t, e, blue) })
 	t.Run("forced deletion", func(t *testing.T) { testForcedDeletion(t, e, blue) })
 	t.Run("a vanished super pod", func(t *testing.T) { testVanished(t, e, blue) })

@@ -53,18 +53,15 @@ func placement(super, _ *corev1.Pod) string {
 	return tenancyv1alpha1.VirtualNodeName
 }
 
-// bound tells a pod that was bound through the API, which leaves the condition
-// PodScheduled, from one that its author gave a node name.
+// bound tells a pod that the syncer bound, or that has run already, from one
+// that its author gave a node name or that a scheduler of the tenant's bound:
+// that one never had a super pod, and must not be ended as if it had lost it.
 func bound(tenant *corev1.Pod) bool {
 	if tenant.Spec.NodeName == "" {
 		return false
 	}
-	for _, condition := range tenant.Status.Conditions {
-		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionTrue {
-			return true
-		}
-	}
-	return false
+	ours := tenant.UID != "" && tenant.Annotations[tenancyv1alpha1.AnnotationBound] == string(tenant.UID)
+	return ours || tenant.Status.StartTime != nil
 }
 
 // finished reports that the pod has run to its end and will not run again.

@@ -200,13 +200,22 @@ func TestResizeIsNotSilent(t *testing.T) {
 
 func TestBoundAndFinished(t *testing.T) {
 	scheduled := []corev1.PodCondition{condition(corev1.PodScheduled, corev1.ConditionTrue)}
+	started := metav1.NewTime(time.Unix(1_000_000, 0))
+	placed := func(bound string, status corev1.PodStatus) *corev1.Pod {
+		pod := makePod(func(s *corev1.PodSpec) { s.NodeName = "virtual-node-0" })
+		pod.Annotations["tenancy.virtualcluster.io/bound"], pod.Status = bound, status
+		return pod
+	}
 	cases := map[string]struct {
 		pod             *corev1.Pod
 		bound, finished bool
 	}{
 		"new":                 {makePod(nil), false, false},
 		"named by its author": {makePod(func(s *corev1.PodSpec) { s.NodeName = "virtual-node-0" }), false, false},
-		"bound":               {&corev1.Pod{Spec: corev1.PodSpec{NodeName: "virtual-node-0"}, Status: corev1.PodStatus{Conditions: scheduled}}, true, false},
+		"bound":               {placed("pod-uid", corev1.PodStatus{Conditions: scheduled}), true, false},
+		"bound by another":    {placed("", corev1.PodStatus{Conditions: scheduled}), false, false},
+		"copied":              {placed("another-uid", corev1.PodStatus{Conditions: scheduled}), false, false},
+		"has run":             {placed("", corev1.PodStatus{Conditions: scheduled, StartTime: &started}), true, false},
 		"succeeded":           {&corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodSucceeded}}, false, true},
 		"failed":              {&corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodFailed}}, false, true},
 	}
