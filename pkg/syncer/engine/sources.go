@@ -6,7 +6,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -50,88 +49,6 @@ func (e *Engine) watchSuper(ctx context.Context) error {
 	return nil
 }
 
-// follow makes a tenant take part until it is disengaged.
-func (e *Engine) follow(t *tenant) {
-	defer e.disengage(t)
-	log := ctrl.LoggerFrom(t.ctx)
-	select {
-	case <-e.running:
-	case <-t.ctx.Done():
-		return
-	}
-	for err := e.watchTenant(t); err != nil; err = e.watchTenant(t) {
-		if t.ctx.Err() != nil {
-			return
-		}
-		log.Error(err, "Cannot watch the tenant, trying again")
-		if !e.pause(t.ctx, time.Second) {
-			return
-		}
-	}
-	t.synced.Store(true)
-	e.metrics.tenants.Inc()
-	log.Info("Tenant is synced")
-	e.enqueueTenant(t, func(*controller) bool { return true })
-	resync := e.options.Clock.NewTicker(e.options.ResyncPeriod)
-	defer resync.Stop()
-	for {
-		_, changed := t.Facts()
-		select {
-		case <-t.ctx.Done():
-			return
-		case <-changed:
-			e.enqueueTenant(t, func(c *controller) bool { return c.kind.UsesFacts })
-		case <-resync.C():
-			e.enqueueTenant(t, func(*controller) bool { return true })
-		}
-	}
-}
-
-// pause waits; it reports whether to go on.
-func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
-	timer := e.options.Clock.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C():
-		return true
-	}
-}
-
-// watchTenant subscribes to a tenant's caches and waits until they are synced.
-// Until then the handlers only keep books: no request of the tenant is queued.
-func (e *Engine) watchTenant(t *tenant) error {
-	var synced []toolscache.InformerSynced
-	watch := func(object client.Object, handle func(object client.Object, deleted bool)) error {
-		registration, err := subscribe(t.ctx, t.GetCache(), object, handle)
-		if err != nil {
-			return fmt.Errorf("watching tenant %T: %w", object, err)
-		}
-		synced = append(synced, registration.HasSynced)
-		return nil
-	}
-	for _, c := range e.controllers {
-		if err := watch(c.kind.New(), c.tenantEvent(t)); err != nil {
-			return err
-		}
-		for _, used := range c.kind.Uses {
-			if err := watch(used, func(client.Object, bool) {}); err != nil {
-				return err
-			}
-		}
-		if c.kind.References != nil {
-			if err := watch(c.kind.References.From, c.referrerEvent(t)); err != nil {
-				return err
-			}
-		}
-	}
-	if !toolscache.WaitForCacheSync(t.ctx.Done(), synced...) {
-		return fmt.Errorf("syncing the tenant's caches: %w", t.ctx.Err())
-	}
-	return nil
-}
-
 // subscribe calls handle for every change that a cache sees.
 func subscribe(ctx context.Context, objects cache.Cache, object client.Object, handle func(object client.Object, deleted bool)) (toolscache.ResourceEventHandlerRegistration, error) {
 	informer, err := objects.GetInformer(ctx, object, cache.BlockUntilSynced(false))
@@ -150,41 +67,6 @@ func subscribe(ctx context.Context, objects cache.Cache, object client.Object, h
 			}
 		},
 	})
-}
-
-// tenantEvent maps a change of the tenant's own object.
-func (c *controller) tenantEvent(t *tenant) func(client.Object, bool) {
-	return func(object client.Object, deleted bool) {
-		r := request{Tenant: t.ID, NamespacedName: client.ObjectKeyFromObject(object)}
-		c.tenantWrites.observe(overlayKey{t.ID, r.NamespacedName}, object, deleted)
-		if !t.synced.Load() || c.kind.Direction == kind.Up {
-			return
-		}
-		// An object without a twin begins something; all else is in flight.
-		p := finish
-		if !deleted && object.GetDeletionTimestamp().IsZero() && c.begins(object) {
-			p = begin
-		}
-		c.queue.Add(r, p)
-	}
-}
-
-// begins reports whether a live tenant object stands at the start of its life.
-func (c *controller) begins(object client.Object) bool {
-	return c.kind.Bound == nil || !c.kind.Bound(object)
-}
-
-// referrerEvent maps a change of an object to those it refers to.
-func (c *controller) referrerEvent(t *tenant) func(client.Object, bool) {
-	return func(object client.Object, _ bool) {
-		if !t.synced.Load() {
-			return
-		}
-		for _, name := range c.kind.References.Names(object) {
-			key := types.NamespacedName{Namespace: object.GetNamespace(), Name: name}
-			c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, finish)
-		}
-	}
 }
 
 // superEvent maps a change in the super cluster through the stamp.

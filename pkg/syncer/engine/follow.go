@@ -1,0 +1,148 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+)
+
+// follow makes a tenant take part until it is disengaged.
+func (e *Engine) follow(t *tenant) {
+	defer e.disengage(t)
+	log := ctrl.LoggerFrom(t.ctx)
+	select {
+	case <-e.running:
+	case <-t.ctx.Done():
+		return
+	}
+	for err := e.watchTenant(t); err != nil; err = e.watchTenant(t) {
+		if t.ctx.Err() != nil {
+			return
+		}
+		log.Error(err, "Cannot watch the tenant, trying again")
+		if !e.pause(t.ctx, time.Second) {
+			return
+		}
+	}
+	t.synced.Store(true)
+	e.metrics.tenants.Inc()
+	log.Info("Tenant is synced")
+	e.enqueueTenant(t, func(*controller) bool { return true })
+	resync := e.options.Clock.NewTicker(e.options.ResyncPeriod)
+	defer resync.Stop()
+	for {
+		_, changed := t.Facts()
+		select {
+		case <-t.ctx.Done():
+			return
+		case <-changed:
+			e.enqueueTenant(t, func(c *controller) bool { return c.kind.UsesFacts })
+		case <-resync.C():
+			e.enqueueTenant(t, func(*controller) bool { return true })
+		}
+	}
+}
+
+// pause waits; it reports whether to go on.
+func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
+	timer := e.options.Clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C():
+		return true
+	}
+}
+
+// watched is a kind of object of a tenant that the engine looks at.
+type watched struct {
+	object client.Object
+	handle func(object client.Object, deleted bool)
+}
+
+// watchTenant subscribes to a tenant's caches and waits until they are synced.
+// Until then the handlers only keep books: no request of the tenant is queued.
+func (e *Engine) watchTenant(t *tenant) error {
+	watches := e.watches(t)
+	// Only this asks the tenant, and can fail: another attempt must not find
+	// handlers that the last one left.
+	for _, w := range watches {
+		if _, err := t.GetCache().GetInformer(t.ctx, w.object, cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("watching tenant %T: %w", w.object, err)
+		}
+	}
+	var synced []toolscache.InformerSynced
+	for _, w := range watches {
+		registration, err := subscribe(t.ctx, t.GetCache(), w.object, w.handle)
+		if err != nil {
+			return fmt.Errorf("watching tenant %T: %w", w.object, err)
+		}
+		synced = append(synced, registration.HasSynced)
+	}
+	if !toolscache.WaitForCacheSync(t.ctx.Done(), synced...) {
+		return fmt.Errorf("syncing the tenant's caches: %w", t.ctx.Err())
+	}
+	return nil
+}
+
+// watches lists what is looked at in a tenant.
+func (e *Engine) watches(t *tenant) []watched {
+	var watches []watched
+	for _, c := range e.controllers {
+		watches = append(watches, watched{c.kind.New(), c.tenantEvent(t)})
+		for _, used := range c.kind.Uses {
+			watches = append(watches, watched{used, func(client.Object, bool) {}})
+		}
+		if c.kind.References != nil {
+			watches = append(watches, watched{c.kind.References.From, c.referrerEvent(t)})
+		}
+	}
+	return watches
+}
+
+// tenantEvent maps a change of the tenant's own object.
+func (c *controller) tenantEvent(t *tenant) func(client.Object, bool) {
+	return func(object client.Object, deleted bool) {
+		r := request{Tenant: t.ID, NamespacedName: client.ObjectKeyFromObject(object)}
+		c.tenantWrites.observe(overlayKey{t.ID, r.NamespacedName}, object, deleted)
+		if !t.synced.Load() || c.kind.Direction == kind.Up {
+			return
+		}
+		// An object without a twin begins something; all else is in flight.
+		p := finish
+		if !deleted && object.GetDeletionTimestamp().IsZero() && c.begins(object) {
+			p = begin
+		}
+		c.queue.Add(r, p)
+	}
+}
+
+// begins reports whether a live tenant object stands at the start of its life.
+func (c *controller) begins(object client.Object) bool {
+	return c.kind.Bound == nil || !c.kind.Bound(object)
+}
+
+// referrerEvent maps a change of an object to those it refers to.
+func (c *controller) referrerEvent(t *tenant) func(client.Object, bool) {
+	return func(object client.Object, _ bool) {
+		if !t.synced.Load() {
+			return
+		}
+		for _, name := range c.kind.References.Names(object) {
+			key := types.NamespacedName{Namespace: object.GetNamespace(), Name: name}
+			c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, finish)
+		}
+	}
+}

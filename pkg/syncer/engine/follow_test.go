@@ -1,0 +1,67 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"virtualcluster.io/virtualcluster/pkg/fleet"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+)
+
+// flakyCache fails on the last kind of object as often as told, and counts the handlers.
+type flakyCache struct {
+	cache.Cache
+	cache.Informer
+	failures, asked, handlers int
+}
+
+func (f *flakyCache) GetInformer(context.Context, client.Object, ...cache.InformerGetOption) (cache.Informer, error) {
+	if f.asked++; f.asked == 2 && f.failures > 0 {
+		f.failures, f.asked = f.failures-1, 0
+		return nil, errors.New("the tenant does not answer")
+	}
+	return f, nil
+}
+
+func (f *flakyCache) AddEventHandler(toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
+	f.handlers++
+	return f, nil
+}
+
+func (f *flakyCache) HasSynced() bool                          { return true }
+func (f *flakyCache) HasSyncedChecker() toolscache.DoneChecker { return nil }
+
+// cachedSide is a side whose cache is seen.
+type cachedSide struct {
+	*side
+	cache cache.Cache
+}
+
+func (s *cachedSide) GetCache() cache.Cache { return s.cache }
+
+// TestAnotherAttemptLeavesOneHandler: a tenant that does not answer while it is
+// engaged is asked again; what it says then is not heard several times.
+func TestAnotherAttemptLeavesOneHandler(t *testing.T) {
+	second := process()
+	e, err := New(Options{Super: newSide(), Kinds: []*kind.Translator{process().Translator(), second.Translator()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flaky := &flakyCache{failures: 3}
+	tn := newTenant(t.Context(), fleet.NewTenant(&cachedSide{newSide(), flaky}, "tenant-1", virtualCluster, fleet.Facts{}))
+	attempts := 1
+	for e.watchTenant(tn) != nil {
+		attempts++
+	}
+	if attempts != 4 || flaky.handlers != 2 {
+		t.Errorf("%d attempts left %d handlers, want 4 and one for each kind", attempts, flaky.handlers)
+	}
+}
