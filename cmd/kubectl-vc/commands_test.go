@@ -15,9 +15,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -136,6 +138,45 @@ func TestErrorsNameTheRemedy(t *testing.T) {
 	checkError(t, (&listOptions{}).run(t.Context(), cluster, time.Now(), &bytes.Buffer{}), "--meta-kubeconfig")
 	checkError(t, (&kubeconfigOptions{}).run(t.Context(), cluster, "nope", &bytes.Buffer{}, &bytes.Buffer{}), "there is no virtual cluster default/nope")
 	checkError(t, (&deleteOptions{}).run(t.Context(), cluster, "nope", &bytes.Buffer{}), "there is no virtual cluster default/nope")
+}
+
+func TestInvalidObjectsNameTheField(t *testing.T) {
+	kind := schema.GroupKind{Group: tenancyv1alpha1.GroupName, Kind: "VirtualCluster"}
+	cases := map[string]struct {
+		errs field.ErrorList
+		want string
+	}{
+		"a rule about all of it": {
+			errs: field.ErrorList{field.Invalid(nil, field.OmitValueType{}, "metadata.name may have at most 40 characters")},
+			want: "creating virtual cluster default/demo: metadata.name may have at most 40 characters",
+		},
+		"two fields": {
+			errs: field.ErrorList{field.Required(field.NewPath("spec", "a"), "it is"), field.NotSupported(field.NewPath("spec", "b"), "x", []string{"y"})},
+			want: `creating virtual cluster default/demo: spec.a: Required value: it is; spec.b: Unsupported value: "x": supported values: "y"`,
+		},
+		"nothing in detail": {want: `VirtualCluster.tenancy.virtualcluster.io "demo" is invalid`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			cluster := newCluster(t, interceptor.Funcs{
+				Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error {
+					return apierrors.NewInvalid(kind, "demo", tc.errs)
+				},
+			})
+			checkError(t, (&createOptions{}).run(t.Context(), cluster, "demo", &bytes.Buffer{}), tc.want)
+		})
+	}
+}
+
+func TestDescribeNamesTheCause(t *testing.T) {
+	waiting := condition(tenancyv1alpha1.ConditionNodeReady, metav1.ConditionFalse, tenancyv1alpha1.ReasonWaiting, "for another")
+	cause := condition(tenancyv1alpha1.ConditionClassResolved, metav1.ConditionFalse, tenancyv1alpha1.ReasonClassNotFound, "no class")
+	if got, want := describe([]metav1.Condition{waiting, cause}), "ClassResolved is False (ClassNotFound: no class)"; got != want {
+		t.Errorf("got %q, want the cause alone: %q", got, want)
+	}
+	if got, want := describe([]metav1.Condition{waiting}), "NodeReady is False (Waiting: for another)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestUsageErrorsNameTheRemedy(t *testing.T) {

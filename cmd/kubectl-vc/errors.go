@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,6 +23,8 @@ func (m *metaCluster) explain(doing string, key client.ObjectKey, err error) err
 		return fmt.Errorf("%s: the cluster %s has no VirtualClusters: name the meta cluster with --meta-kubeconfig or $%s, or install the platform there", doing, m.server, metaKubeconfigEnv)
 	case apierrors.IsNotFound(err) && key.Name != "":
 		return fmt.Errorf("%s: there is no virtual cluster %s: see `kubectl vc list -A`", doing, key)
+	case apierrors.IsInvalid(err):
+		return fmt.Errorf("%s: %s", doing, invalidFields(err))
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 		return fmt.Errorf("%s: %w: ask the platform team for access, or name another kubeconfig with --meta-kubeconfig", doing, err)
 	case errors.As(err, &unreachable):
@@ -29,6 +32,24 @@ func (m *metaCluster) explain(doing string, key client.ObjectKey, err error) err
 	default:
 		return fmt.Errorf("%s: %w", doing, err)
 	}
+}
+
+// invalidFields says what is wrong with an object. A rule about the whole of it
+// has no field, which the API server's own text calls <nil>.
+func invalidFields(err error) string {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {
+		return err.Error()
+	}
+	var causes []string
+	for _, cause := range status.Status().Details.Causes {
+		message := strings.TrimPrefix(cause.Message, "Invalid value: ")
+		if cause.Field != "" && cause.Field != "<nil>" {
+			message = cause.Field + ": " + message
+		}
+		causes = append(causes, message)
+	}
+	return strings.Join(causes, "; ")
 }
 
 // oneName is for commands that work on one virtual cluster.

@@ -107,17 +107,26 @@ func (p *conditionPrinter) print(conditions []metav1.Condition) {
 	}
 }
 
-// describe says what a virtual cluster that is not Ready waits for.
+// describe says what a virtual cluster that is not Ready waits for. Conditions
+// that only wait for others are left out where there is a cause.
 func describe(conditions []metav1.Condition) string {
-	var waiting []string
+	var causes, waiting []string
 	for _, c := range conditions {
 		if c.Type == tenancyv1alpha1.ConditionReady || c.Status == metav1.ConditionTrue {
 			continue
 		}
-		waiting = append(waiting, fmt.Sprintf("%s is %s (%s: %s)", c.Type, c.Status, c.Reason, c.Message))
+		line := fmt.Sprintf("%s is %s (%s: %s)", c.Type, c.Status, c.Reason, c.Message)
+		if c.Reason == tenancyv1alpha1.ReasonWaiting {
+			waiting = append(waiting, line)
+		} else {
+			causes = append(causes, line)
+		}
 	}
-	if len(waiting) > 0 {
-		return strings.Join(waiting, "; ")
+	if len(causes) == 0 {
+		causes = waiting
+	}
+	if len(causes) > 0 {
+		return strings.Join(causes, "; ")
 	}
 	if ready := meta.FindStatusCondition(conditions, tenancyv1alpha1.ConditionReady); ready != nil {
 		return fmt.Sprintf("%s: %s", ready.Reason, ready.Message)

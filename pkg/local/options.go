@@ -16,8 +16,9 @@ const (
 	DefaultDir = "_local"
 	// DefaultAPIPort is the API server's port on the node's address.
 	DefaultAPIPort = 6443
-	// DefaultMinFree is how many bytes must be free below the cluster's folder.
-	DefaultMinFree = 10 << 30
+	// DefaultMinFree is how many bytes must be free below the cluster's folder. A
+	// new cluster takes one GiB; the rest is for tenants, pods and images.
+	DefaultMinFree = 5 << 30
 )
 
 // Options is all that Up, Down and Status need to know. The zero value is a
