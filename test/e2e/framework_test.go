@@ -140,9 +140,19 @@ type tenant struct {
 // ready, and deletes it when the test ends.
 func newTenant(t *testing.T, name string) *tenant {
 	t.Helper()
+	createTenant(t, name)
+	return openTenant(t, name)
+}
+
+// createTenant is the part of newTenant that connects to nothing.
+func createTenant(t *testing.T, name string) {
+	t.Helper()
+	// An earlier run on a cluster that was kept may still be deleting its own.
+	eventually(t, time.Minute, "the end of an earlier "+name, func(ctx context.Context) error {
+		return gone(ctx, client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: name}, &tenancyv1alpha1.VirtualCluster{})
+	})
 	t.Cleanup(func() { deleteTenant(t, name) })
 	must(t, "kubectl-vc", "create", name, "--wait", "--timeout=90s")
-	return openTenant(t, name)
 }
 
 // openTenant connects to a virtual cluster that is ready.

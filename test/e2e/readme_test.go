@@ -15,8 +15,7 @@ import (
 // TestReadme runs the README's commands for a newcomer word for word, in one
 // shell, but for `make`, which is how this test came to run.
 func TestReadme(t *testing.T) {
-	t.Cleanup(func() { deleteTenant(t, "demo") })
-	must(t, "kubectl-vc", "create", "demo", "--wait", "--timeout=90s")
+	createTenant(t, "demo")
 
 	script := newcomerScript(t)
 	for _, essential := range []string{"get nodes", "create deployment web", "expose deployment web", "logs deploy/web", "exec deploy/web -- uname -r", "create ns team-a", "delete ns team-a"} {
