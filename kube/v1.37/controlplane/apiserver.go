@@ -61,6 +61,12 @@ func apiserverArgs(o *Options, authentication string) []string {
 		"--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 
+		// A tenant always has clients that watch. Left alone they keep the
+		// server for a minute, and the kubelet kills it before: end the watches,
+		// and what still hangs on a connection 2 s after that.
+		"--shutdown-watch-termination-grace-period=3s",
+		"--shutdown-send-retry-after=true",
+
 		// CIS 1.2.15: profiles are read from the process, not through a tenant's credentials.
 		"--profiling=false",
 		o.verbosityFlag(),

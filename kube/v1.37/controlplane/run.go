@@ -27,6 +27,10 @@ const (
 	// before the process gives up, to be restarted with its reason in the log.
 	readyTimeout = 2 * time.Minute
 	readyPeriod  = 50 * time.Millisecond
+	// stopTimeout bounds how long the parts may take to stop before the
+	// database is closed all the same: a request that waits for a webhook may
+	// take half a minute, and who stops us does not wait longer than 20 s.
+	stopTimeout = 12 * time.Second
 )
 
 // Run runs the control plane until ctx ends, which is no error, or until one
@@ -36,10 +40,8 @@ func Run(ctx context.Context, o *Options) error {
 	if err := pki(o.PKIDir).check(); err != nil {
 		return err
 	}
-	for _, dir := range []string{o.DataDir, o.runDir()} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("--data-dir: %w", err)
-		}
+	if err := makeDirs(o.DataDir, o.runDir()); err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
 	}
 	if err := setUpProcess(o); err != nil {
 		return err
@@ -72,7 +74,43 @@ func Run(ctx context.Context, o *Options) error {
 			return fmt.Errorf("etcd: %w", err)
 		}
 	})
-	return group.Wait()
+	return waitStopped(ctx, group.Wait, time.After)
+}
+
+// waitStopped returns what wait does, which it calls once. When ctx has ended
+// it gives wait stopTimeout, and then returns why ctx ended, if that is an error.
+func waitStopped(ctx context.Context, wait func() error, after func(time.Duration) <-chan time.Time) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- wait() }()
+	select {
+	case err := <-stopped:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-stopped:
+		return err
+	case <-after(stopTimeout):
+	}
+	klog.InfoS("Parts are still busy: closing the database without them", "waited", stopTimeout)
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// makeDirs makes directories that only this user may enter: the database's
+// socket is in the first. One that exists with other rights is put right.
+func makeDirs(dirs ...string) error {
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // endedEarly makes an error of a part that returned although nobody stopped it.

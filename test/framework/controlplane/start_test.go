@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -36,5 +38,37 @@ func TestStartAndStop(t *testing.T) {
 	})
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("the control plane left %s behind: %v", dir, err)
+	}
+}
+
+// TestStopsWithClientsConnected: clients that watch, and never go by
+// themselves, do not keep a control plane from stopping in order. A tenant
+// always has such clients; the kubelet kills it after 20 s.
+func TestStopsWithClientsConnected(t *testing.T) {
+	const limit = 10 * time.Second
+	instance := Start(t, Options{})
+	client, err := kubernetes.NewForConfig(instance.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		watch, err := client.CoreV1().Namespaces().Watch(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer watch.Stop()
+	}
+	started := time.Now()
+	instance.signal(t, syscall.SIGTERM)
+	select {
+	case <-instance.exited:
+	case <-time.After(stopTimeout):
+	}
+	if took := time.Since(started); took > limit {
+		t.Errorf("stopping took %s, want at most %s; the end of its log:\n%s", took, limit, instance.log())
+	} else if !instance.exit.Success() {
+		t.Errorf("it ended with %s; the end of its log:\n%s", instance.exit, instance.log())
+	} else {
+		t.Logf("stopping took %s", took)
 	}
 }
