@@ -111,6 +111,8 @@ type NetworkStatus struct {
 	// serviceCIDR is the tenant's slice of the tenants' ServiceCIDR: a
 	// ClusterIP of it is the same address on both sides. It never changes.
 	// +kubebuilder:validation:MaxLength=49
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self) == cidr(self).masked()",message="serviceCIDR must be a CIDR without host bits, for example 10.112.4.0/22"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="serviceCIDR cannot be changed: the tenant's Services have addresses of it"
 	ServiceCIDR string `json:"serviceCIDR"`
 }
 

@@ -83,6 +83,19 @@ func testVirtualClusterUpdates(t *testing.T, superClient client.Client) {
 	moved := upgraded.DeepCopy()
 	moved.Spec.ClassName = "gold"
 	check(t, superClient.Patch(t.Context(), moved, client.MergeFrom(upgraded)), "className cannot be changed")
+
+	// A slice that cannot be read would stop the allocation of any other, and
+	// one that is moved could be given twice.
+	for _, step := range []struct{ slice, want string }{
+		{"garbage", "must be a CIDR"},
+		{"10.112.4.1/22", "must be a CIDR"},
+		{"10.112.4.0/22", ""},
+		{"10.112.8.0/22", "serviceCIDR cannot be changed"},
+	} {
+		allocated := upgraded.DeepCopy()
+		allocated.Status.Network = &tenancyv1alpha1.NetworkStatus{ServiceCIDR: step.slice}
+		check(t, superClient.Status().Patch(t.Context(), allocated, client.MergeFrom(upgraded)), step.want)
+	}
 }
 
 // validClass returns a class that is accepted.
