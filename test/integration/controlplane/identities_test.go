@@ -5,6 +5,7 @@ package controlplane
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
@@ -66,6 +68,7 @@ func testIdentities(t *testing.T, s *suite) {
 		})
 	}
 	checkAgentRights(t, agent)
+	checkAnonymous(t, tenant.Config)
 
 	var service *corev1.Service
 	eventually(t, "default/kubernetes exists", func(ctx context.Context) (err error) {
@@ -95,5 +98,38 @@ func checkAgentRights(t *testing.T, agent kubernetes.Interface) {
 	}
 	if _, err := agent.CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("listing Secrets: %v, want it forbidden", err)
+	}
+}
+
+// checkAnonymous: who shows no certificate and no token gets the health, and
+// nothing else: not even which version it is that answers.
+func checkAnonymous(t *testing.T, config *rest.Config) {
+	t.Helper()
+	anonymous, err := rest.HTTPClientFor(rest.AnonymousClientConfig(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{
+		"/livez": http.StatusOK, "/readyz": http.StatusOK, "/healthz": http.StatusOK,
+		"/version": http.StatusUnauthorized, "/api": http.StatusUnauthorized, "/apis": http.StatusUnauthorized,
+		"/api/v1/namespaces": http.StatusUnauthorized, "/openapi/v3": http.StatusUnauthorized,
+		"/metrics": http.StatusUnauthorized, "/readyz/etcd": http.StatusUnauthorized,
+		"/.well-known/openid-configuration": http.StatusUnauthorized,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, config.Host+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := anonymous.Do(request)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if err := response.Body.Close(); err != nil {
+			t.Error(err)
+		}
+		if response.StatusCode != want {
+			t.Errorf("%s answers a stranger %d, want %d", path, response.StatusCode, want)
+		}
 	}
 }

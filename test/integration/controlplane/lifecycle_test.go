@@ -4,6 +4,7 @@
 package controlplane
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -25,6 +27,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -128,6 +131,15 @@ func testServiceRange(t *testing.T, s *suite) {
 	if err != nil {
 		t.Error(err)
 	}
+	// A class whose range lies around this one gives nothing of what is taken.
+	around := class("around", "10.200.0.0/20")
+	around.Spec.Network.ServiceSliceBits = 23
+	s.create(t, around)
+	other := s.virtualCluster(t, "range-d", "around")
+	mustReconcile(t, r, other)
+	if network := s.get(t, other).Status.Network; network == nil || network.ServiceCIDR != "10.200.8.0/23" {
+		t.Errorf("the range around: network = %+v, want the first that is free", network)
+	}
 	s.deleteAndWait(t, r, first)
 	mustReconcile(t, r, third)
 	if network := s.get(t, third).Status.Network; network == nil || network.ServiceCIDR != "10.200.0.0/22" {
@@ -194,6 +206,9 @@ func testDeletionWithoutClass(t *testing.T, s *suite) {
 	mustReconcile(t, r, virtualCluster)
 	if err := s.wantCondition(t.Context(), virtualCluster, tenancyv1alpha1.ConditionReady, metav1.ConditionFalse, tenancyv1alpha1.ReasonClassNotFound); err != nil {
 		t.Error(err)
+	}
+	if got := s.get(t, virtualCluster).Status.ControlPlane.Addresses; !slices.Equal(got, []string{"10.244.9.9"}) {
+		t.Errorf("addresses = %v: the tenant, which runs on, cannot find its API server", got)
 	}
 	s.deleteAndWait(t, r, virtualCluster)
 }
@@ -285,6 +300,13 @@ func testAgentServing(t *testing.T, s *suite) {
 	}
 	if again := s.secret(t, platformNamespace, tenancyv1alpha1.SecretAgentServing); again.ResourceVersion != secret.ResourceVersion {
 		t.Errorf("the certificate was written again")
+	}
+	serving.Clock = clocktesting.NewFakePassiveClock(time.Now().Add(pki.LeafTTL * 2 / 3))
+	if _, err := serving.Reconcile(t.Context(), ctrl.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if renewed := s.secret(t, platformNamespace, tenancyv1alpha1.SecretAgentServing); bytes.Equal(renewed.Data[corev1.TLSCertKey], secret.Data[corev1.TLSCertKey]) {
+		t.Errorf("the certificate was not renewed after two thirds of its life")
 	}
 }
 
