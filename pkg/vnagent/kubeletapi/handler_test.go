@@ -207,6 +207,55 @@ func TestStreamsEnd(t *testing.T) {
 	}
 }
 
+// TestATimerEndsWithItsStream: what a stream's halves do after its end must not
+// start the timer again, which would keep the stream in memory.
+func TestATimerEndsWithItsStream(t *testing.T) {
+	f := newFixture(t)
+	var late http.ResponseWriter
+	f.pod.serve = func(w http.ResponseWriter, _ *http.Request) { late = w }
+	f.logs(t)
+	if _, err := io.WriteString(late, "x"); err != nil {
+		t.Error(err)
+	}
+	if f.clock.HasWaiters() {
+		t.Error("the timer of a stream that has ended runs")
+	}
+}
+
+// TestAStreamNobodyReadsEnds: a write to a client that does not read is not
+// held up by the end of the tenant.
+func TestAStreamNobodyReadsEnds(t *testing.T) {
+	f := newFixture(t)
+	serving := make(chan struct{})
+	f.pod.serve = func(w http.ResponseWriter, _ *http.Request) {
+		close(serving)
+		for range 1 << 10 { // more than any buffer on the way holds
+			if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+				return
+			}
+		}
+		t.Error("the client has read everything")
+	}
+	server := httptest.NewServer(f.handler)
+	defer server.Close()
+	conn, err := net.DialTimeout("tcp", server.Listener.Addr().String(), 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET /containerLogs/default/web/c HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-serving
+	close(f.gone)
+	select {
+	case line := <-f.audited:
+		if !strings.Contains(line, errTenantGone.Error()) {
+			t.Errorf("audit line: %s", line)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the stream did not end")
+	}
+}
+
 // TestUseKeepsAStream: what moves is not idle.
 func TestUseKeepsAStream(t *testing.T) {
 	f := newFixture(t)

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"k8s.io/utils/clock"
 )
 
 // Why a stream was ended from here.
@@ -66,19 +68,22 @@ type stream struct {
 func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, s stream) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
+	end := func(cause error) {
+		cancel(cause)
+		// Who does not read must not keep us in a write. A connection that
+		// was handed over is closed by its own.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0))
+	}
 	go func() {
 		select {
 		case <-s.caller.Gone:
-			cancel(errTenantGone)
+			end(errTenantGone)
 		case <-ctx.Done():
 		}
 	}()
-	idle := h.options.Clock.AfterFunc(h.options.Limits.IdleTimeout, func() { cancel(errIdle) })
-	defer idle.Stop()
-	metered := &meter{
-		ResponseWriter: w, ctx: ctx,
-		touch: func() { idle.Reset(h.options.Limits.IdleTimeout) },
-	}
+	idle := newIdleTimer(h.options.Clock, h.options.Limits.IdleTimeout, func() { end(errIdle) })
+	defer idle.stop()
+	metered := &meter{ResponseWriter: w, ctx: ctx, touch: idle.touch}
 	started := h.options.Clock.Now()
 	h.options.Metrics.opened(s.endpoint.name)
 	// Deferred: the proxy panics to abort a response whose backend broke off.
@@ -87,6 +92,38 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, s stream) 
 		h.audit(r, s, metered, h.options.Clock.Since(started), context.Cause(ctx))
 	}()
 	s.pod.ServeStream(metered, r.WithContext(ctx), s.endpoint.subresource, s.query)
+}
+
+// idleTimer calls a function once nothing has touched it for its timeout. It is
+// safe for concurrent use.
+type idleTimer struct {
+	timeout time.Duration
+
+	mu      sync.Mutex
+	timer   clock.Timer
+	stopped bool
+}
+
+func newIdleTimer(clk clock.WithDelayedExecution, timeout time.Duration, idle func()) *idleTimer {
+	return &idleTimer{timeout: timeout, timer: clk.AfterFunc(timeout, idle)}
+}
+
+func (t *idleTimer) touch() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.stopped {
+		t.timer.Reset(t.timeout)
+	}
+}
+
+// stop ends the timer for good: one half of a connection may still be used
+// when the stream is over, and a timer started by that would hold on to
+// everything of the stream until it fires, hours later.
+func (t *idleTimer) stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stopped = true
+	t.timer.Stop()
 }
 
 // auditID is the form of the identifier by which the tenant's API server knows
@@ -139,8 +176,7 @@ func (m *meter) WriteHeader(status int) {
 func (m *meter) Write(p []byte) (int, error) {
 	m.status.CompareAndSwap(0, http.StatusOK)
 	n, err := m.ResponseWriter.Write(p)
-	m.out.Add(int64(n))
-	m.touch()
+	m.moved(&m.out, n)
 	return n, err
 }
 
@@ -162,6 +198,14 @@ func (m *meter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return metered, bufio.NewReadWriter(bufio.NewReader(metered), bufio.NewWriter(metered)), nil
 }
 
+// moved counts bytes. A call that moved none, as at the end, is not use.
+func (m *meter) moved(counter *atomic.Int64, n int) {
+	if n > 0 {
+		counter.Add(int64(n))
+		m.touch()
+	}
+}
+
 // code is the status of the answer, 0 if there was none.
 func (m *meter) code() int { return int(m.status.Load()) }
 
@@ -177,15 +221,13 @@ type meteredConn struct {
 // Read counts.
 func (c *meteredConn) Read(p []byte) (int, error) {
 	n, err := c.from.Read(p)
-	c.meter.in.Add(int64(n))
-	c.meter.touch()
+	c.meter.moved(&c.meter.in, n)
 	return n, err
 }
 
 // Write counts.
 func (c *meteredConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	c.meter.out.Add(int64(n))
-	c.meter.touch()
+	c.meter.moved(&c.meter.out, n)
 	return n, err
 }

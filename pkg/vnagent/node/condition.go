@@ -50,6 +50,12 @@ func controlPlaneReady(virtualCluster *tenancyv1alpha1.VirtualCluster) bool {
 	return meta.IsStatusConditionTrue(virtualCluster.Status.Conditions, tenancyv1alpha1.ConditionControlPlaneReady)
 }
 
+// wasReady reports whether NodeReady is True and nothing known speaks against it.
+func wasReady(virtualCluster *tenancyv1alpha1.VirtualCluster) bool {
+	return controlPlaneReady(virtualCluster) &&
+		meta.IsStatusConditionTrue(virtualCluster.Status.Conditions, tenancyv1alpha1.ConditionNodeReady)
+}
+
 // report applies the condition if it says something else than the VirtualCluster does.
 func (r *Reconciler) report(ctx context.Context, virtualCluster *tenancyv1alpha1.VirtualCluster, wanted metav1.Condition) error {
 	wanted.LastTransitionTime = metav1.NewTime(r.options.Clock.Now())

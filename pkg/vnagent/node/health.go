@@ -22,6 +22,8 @@ type health struct {
 	clock clock.PassiveClock
 	// changed is called, without locks held, when Ready or the trouble changes.
 	changed func()
+	// started is when the agent began.
+	started time.Time
 
 	mu         sync.Mutex
 	registered bool
@@ -36,6 +38,9 @@ type Health struct {
 	Ready bool
 	// Trouble says why not. It is stable: repeated failures say the same.
 	Trouble string
+	// Starting: it is not known yet. The agent began less than a lease ago and
+	// has met no trouble, so a lease that was good is still good.
+	Starting bool
 }
 
 func (h *health) get() Health {
@@ -48,7 +53,8 @@ func (h *health) snapshot() Health {
 	if h.registered && h.clock.Since(h.renewed) <= leaseDuration {
 		return Health{Ready: true}
 	}
-	return Health{Trouble: h.trouble}
+	starting := h.trouble == "" && (!h.registered || h.renewed.IsZero()) && h.clock.Since(h.started) <= leaseDuration
+	return Health{Trouble: h.trouble, Starting: starting}
 }
 
 // update applies change and tells if the outcome is another than was told

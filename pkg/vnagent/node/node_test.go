@@ -212,6 +212,55 @@ func TestHealth(t *testing.T) {
 	step("time passes", func() { pass(time.Minute) }, Health{}, 5)
 }
 
+// TestStarting: an agent that has just begun knows nothing yet; one that has
+// met trouble, or has been at it for longer than a lease lasts, does.
+func TestStarting(t *testing.T) {
+	start := time.Unix(1000, 0)
+	cases := map[string]struct {
+		act  func(*health)
+		age  time.Duration
+		want Health
+	}{
+		"new":           {func(*health) {}, time.Second, Health{Starting: true}},
+		"registered":    {func(h *health) { h.setRegistered() }, time.Second, Health{Starting: true}},
+		"with a lease":  {func(h *health) { h.setRegistered(); h.observeRenewal(nil) }, time.Second, Health{Ready: true}},
+		"lost later":    {func(h *health) { h.setRegistered(); h.observeRenewal(nil) }, time.Hour, Health{}},
+		"for long":      {func(*health) {}, time.Minute, Health{}},
+		"met a trouble": {func(h *health) { h.setTrouble(errors.New("x")) }, time.Second, Health{Trouble: "the API server cannot be reached"}},
+	}
+	for name, tc := range cases {
+		fake := clocktesting.NewFakePassiveClock(start)
+		h := &health{clock: fake, started: start, changed: func() {}}
+		tc.act(h)
+		fake.SetTime(start.Add(tc.age))
+		if got := h.get(); got != tc.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		}
+	}
+}
+
+func TestWasReady(t *testing.T) {
+	with := func(controlPlane, node metav1.ConditionStatus) *tenancyv1alpha1.VirtualCluster {
+		return &tenancyv1alpha1.VirtualCluster{Status: tenancyv1alpha1.VirtualClusterStatus{Conditions: []metav1.Condition{
+			{Type: tenancyv1alpha1.ConditionControlPlaneReady, Status: controlPlane},
+			{Type: tenancyv1alpha1.ConditionNodeReady, Status: node},
+		}}}
+	}
+	for name, tc := range map[string]struct {
+		virtualCluster *tenancyv1alpha1.VirtualCluster
+		want           bool
+	}{
+		"both":              {with(metav1.ConditionTrue, metav1.ConditionTrue), true},
+		"control plane off": {with(metav1.ConditionFalse, metav1.ConditionTrue), false},
+		"node not ready":    {with(metav1.ConditionTrue, metav1.ConditionFalse), false},
+		"neither known":     {&tenancyv1alpha1.VirtualCluster{}, false},
+	} {
+		if got := wasReady(tc.virtualCluster); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
 func TestNextWait(t *testing.T) {
 	wait := firstRetry
 	for range 20 {

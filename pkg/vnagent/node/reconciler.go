@@ -151,6 +151,11 @@ func (r *Reconciler) reconcile(ctx context.Context, virtualCluster *tenancyv1alp
 	if !health.Ready && controlPlaneReady(virtualCluster) {
 		running.agent.hint()
 	}
+	if health.Starting && wasReady(virtualCluster) {
+		// The agent was started anew, with this process or with another
+		// kubeconfig; the Node is as it was. Ready does not flicker for that.
+		return ctrl.Result{RequeueAfter: leaseDuration}, nil
+	}
 	return ctrl.Result{RequeueAfter: refreshKubeconfig}, r.report(ctx, virtualCluster, fromHealth(health, virtualCluster))
 }
 
@@ -181,7 +186,7 @@ func (r *Reconciler) ensure(ctx context.Context, virtualCluster *tenancyv1alpha1
 		return nil, fmt.Errorf("starting an agent: %w", err)
 	}
 	agentCtx, stop := context.WithCancel(r.base)
-	a.health = &health{clock: r.options.Clock, changed: func() { r.tell(agentCtx, key) }}
+	a.health = &health{clock: r.options.Clock, started: r.options.Clock.Now(), changed: func() { r.tell(agentCtx, key) }}
 	started := &handle{agent: a, stop: stop, tenantID: virtualCluster.UID, kubeconfig: string(kubeconfig), address: address}
 	r.agents[key] = started
 	r.wg.Go(func() { a.run(agentCtx) })

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -103,36 +104,43 @@ func (f *podForwarder) PortForward(_ context.Context, _, _ string, port int32, s
 	}
 	select {
 	case f.slots <- struct{}{}:
-		defer func() { <-f.slots }()
 	default:
 		return errors.New("too many connections are forwarded at once")
 	}
+	release := func() { <-f.slots }
 	conn, err := f.dial(f.ctx, net.JoinHostPort(f.address.String(), strconv.Itoa(int(port))))
 	if err != nil {
+		release()
 		logr.FromContextOrDiscard(f.ctx).V(1).Info("port of a pod does not answer", "port", port, "error", err.Error())
 		return errors.New("connection refused")
 	}
 	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(f.ctx, func() { _ = conn.Close() })
 	defer stop()
-	return splice(conn, stream)
+	return splice(conn, stream, release)
 }
 
 // splice copies both ways. The pod's side decides when it is over: a client
-// may close its half and still read the answer.
-func splice(conn net.Conn, stream io.ReadWriteCloser) error {
+// may close its half and still read the answer. released is called when both
+// copies have ended: a client that never closes its half keeps one of them.
+func splice(conn net.Conn, stream io.ReadWriteCloser, released func()) error {
 	fromPod := make(chan error, 1)
 	toPod := make(chan error, 1)
-	go func() {
+	var copies sync.WaitGroup
+	copies.Go(func() {
 		_, err := io.Copy(stream, conn)
 		fromPod <- err
-	}()
-	go func() {
+	})
+	copies.Go(func() {
 		_, err := io.Copy(conn, stream)
 		if half, ok := conn.(interface{ CloseWrite() error }); ok && err == nil {
 			err = half.CloseWrite()
 		}
 		toPod <- err
+	})
+	go func() {
+		copies.Wait()
+		released()
 	}()
 	select {
 	case err := <-fromPod:

@@ -62,8 +62,8 @@ func (p *Pod) location(subresource string, query url.Values) *url.URL {
 }
 
 // requestHeaders are the headers of a tenant's request that reach the super
-// cluster. Connection and Upgrade are not among them: the proxy itself sets
-// them again for an upgrade.
+// cluster. Connection and Upgrade are not the tenant's: the proxy has removed
+// those, and set them again if the request is for an upgrade.
 var requestHeaders = []string{
 	"X-Stream-Protocol-Version",
 	"Sec-Websocket-Key", "Sec-Websocket-Version", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions",

@@ -92,6 +92,7 @@ func (e *environment) addSuperNode(t *testing.T) {
 	t.Helper()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: superNode}}
 	create(t, e.superClient, node)
+	before := node.DeepCopy()
 	node.Status = corev1.NodeStatus{
 		Allocatable: corev1.ResourceList{
 			corev1.ResourceCPU: resource.MustParse("8"), corev1.ResourceMemory: resource.MustParse("16Gi"), corev1.ResourcePods: resource.MustParse("110"),
@@ -101,7 +102,8 @@ func (e *environment) addSuperNode(t *testing.T) {
 		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(e.kubelet.port)}},
 		NodeInfo:        corev1.NodeSystemInfo{Architecture: "amd64", KubeletVersion: "v1.37.1", OperatingSystem: "linux", ContainerRuntimeVersion: "containerd://2.0.0"},
 	}
-	if err := e.superClient.Status().Update(t.Context(), node); err != nil {
+	// A patch: the super cluster's own controllers write to the node as well.
+	if err := e.superClient.Status().Patch(t.Context(), node, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
 }
