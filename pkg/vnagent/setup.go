@@ -73,7 +73,7 @@ const nodeWorkers = 4
 // NewManager returns a manager for the super cluster of restConfig with
 // everything of vn-agent added: the nodes, the kubelet API, /healthz, /readyz
 // and metrics. Start it to work.
-func NewManager(restConfig *rest.Config, config *configv1alpha1.VNAgentConfiguration) (ctrl.Manager, error) {
+func NewManager(_ context.Context, restConfig *rest.Config, config *configv1alpha1.VNAgentConfiguration) (ctrl.Manager, error) {
 	limited := rest.CopyConfig(restConfig)
 	limited.QPS, limited.Burst = float32(config.ClientConnection.QPS), int(config.ClientConnection.Burst)
 	options, err := managerOptions(limited, config)

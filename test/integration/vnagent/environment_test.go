@@ -134,7 +134,7 @@ func (e *environment) startAgent(t *testing.T) {
 	if err := errors.Join(os.WriteFile(configuration.KubeletAPI.CertFile, cert, 0o600), os.WriteFile(configuration.KubeletAPI.KeyFile, key, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	mgr, err := vnagent.NewManager(config, configuration)
+	mgr, err := vnagent.NewManager(t.Context(), config, configuration)
 	if err != nil {
 		t.Fatal(err)
 	}
