@@ -107,7 +107,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if !vc.DeletionTimestamp.IsZero() {
 		return r.end(ctx, &vc)
 	}
-	if err := r.begin(ctx, &vc); err != nil {
+	if err := r.begin(ctx, &vc); apierrors.IsConflict(err) {
+		// vc-manager set its own finalizer at the same moment: no trouble to log.
+		return reconcile.Result{RequeueAfter: syncingInterval}, nil
+	} else if err != nil {
 		return reconcile.Result{}, err
 	}
 	if err := r.report(ctx, &vc); err != nil {
