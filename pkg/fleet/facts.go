@@ -30,5 +30,7 @@ func factsOf(ctx context.Context, metaReader client.Reader, vc *tenancyv1alpha1.
 		ServiceCIDR:           prefix.Masked(),
 		ControlPlaneAddresses: vc.Status.ControlPlane.Addresses,
 		Sandbox:               class.Spec.Sandbox,
+		Sharing:               class.Spec.Sharing,
+		Syncing:               class.Spec.Syncing,
 	}, nil
 }

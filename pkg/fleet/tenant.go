@@ -22,6 +22,10 @@ type Facts struct {
 	ControlPlaneAddresses []string
 	// Sandbox is the class's choice of RuntimeClasses.
 	Sandbox tenancyv1alpha1.ClassSandbox
+	// Sharing is what the class lets the tenant see of the super cluster.
+	Sharing tenancyv1alpha1.ClassSharing
+	// Syncing is how the class wants the tenant served.
+	Syncing tenancyv1alpha1.ClassSyncing
 }
 
 // Tenant is one connection to a tenant's control plane. It embeds the cluster:

@@ -46,6 +46,15 @@ type VirtualClusterClassSpec struct {
 
 	// sandbox says which RuntimeClasses of the super cluster the tenant's pods run in.
 	Sandbox ClassSandbox `json:"sandbox"`
+
+	// sharing says which of the super cluster's own objects the tenants see.
+	// +optional
+	Sharing ClassSharing `json:"sharing,omitempty"`
+
+	// syncing is how the syncer serves the tenants.
+	// +optional
+	// +kubebuilder:default={}
+	Syncing ClassSyncing `json:"syncing,omitempty"`
 }
 
 // ClassVersion is one Kubernetes version on offer.

@@ -105,8 +105,8 @@ func (e *Engine) watches(t *tenant) []watched {
 		for _, used := range c.kind.Uses {
 			watches = append(watches, watched{used, func(client.Object, bool) {}})
 		}
-		if c.kind.References != nil {
-			watches = append(watches, watched{c.kind.References.From, c.referrerEvent(t)})
+		for _, references := range c.kind.References {
+			watches = append(watches, watched{references.From, c.referrerEvent(t, references)})
 		}
 	}
 	return watches
@@ -135,12 +135,12 @@ func (c *controller) begins(object client.Object) bool {
 }
 
 // referrerEvent maps a change of an object to those it refers to.
-func (c *controller) referrerEvent(t *tenant) func(client.Object, bool) {
+func (c *controller) referrerEvent(t *tenant, references kind.References) func(client.Object, bool) {
 	return func(object client.Object, _ bool) {
 		if !t.synced.Load() {
 			return
 		}
-		for _, name := range c.kind.References.Names(object) {
+		for _, name := range references.Names(object) {
 			key := types.NamespacedName{Namespace: object.GetNamespace(), Name: name}
 			c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, finish)
 		}

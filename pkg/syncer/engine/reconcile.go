@@ -115,7 +115,7 @@ func (p *pass) selected(ctx context.Context) bool {
 	if k.Select != nil && !k.Select(p.tenant) {
 		return false
 	}
-	return k.References == nil || p.referred(ctx)
+	return len(k.References) == 0 || p.referred(ctx)
 }
 
 // apply creates the super object or repairs the difference. p.super is live afterwards.

@@ -26,11 +26,10 @@ func referenceField(k *kind.Translator) string { return "virtualcluster.io/refer
 // every tenant's cache. It is called before tenants are connected.
 func IndexReferences(ctx context.Context, indexer client.FieldIndexer, kinds []*kind.Translator) error {
 	for _, k := range kinds {
-		if k.References == nil {
-			continue
-		}
-		if err := indexer.IndexField(ctx, k.References.From, referenceField(k), k.References.Names); err != nil {
-			return fmt.Errorf("indexing references to %s: %w", k.Name, err)
+		for _, references := range k.References {
+			if err := indexer.IndexField(ctx, references.From, referenceField(k), references.Names); err != nil {
+				return fmt.Errorf("indexing references to %s: %w", k.Name, err)
+			}
 		}
 	}
 	return nil
@@ -38,23 +37,34 @@ func IndexReferences(ctx context.Context, indexer client.FieldIndexer, kinds []*
 
 // referred reports whether an object of the tenant namespace refers to this one.
 func (p *pass) referred(ctx context.Context) bool {
-	k := p.controller.kind
-	list, err := p.referrers()
-	if err == nil {
-		err = p.tenantCluster.client.List(ctx, list,
-			client.InNamespace(p.request.Namespace), client.MatchingFields{referenceField(k): p.request.Name}, client.Limit(1))
+	for _, references := range p.controller.kind.References {
+		found, err := p.referredFrom(ctx, references.From)
+		if err != nil {
+			// Unknown is not "no": what is there stays.
+			ctrl.LoggerFrom(ctx).Error(err, "Cannot look up references")
+			return p.super != nil
+		}
+		if found {
+			return true
+		}
 	}
-	if err != nil {
-		// Unknown is not "no": what is there stays.
-		ctrl.LoggerFrom(ctx).Error(err, "Cannot look up references")
-		return p.super != nil
-	}
-	return apimeta.LenList(list) > 0
+	return false
 }
 
-func (p *pass) referrers() (client.ObjectList, error) {
+func (p *pass) referredFrom(ctx context.Context, from client.Object) (bool, error) {
+	list, err := p.listOf(from)
+	if err != nil {
+		return false, err
+	}
+	err = p.tenantCluster.client.List(ctx, list, client.InNamespace(p.request.Namespace),
+		client.MatchingFields{referenceField(p.controller.kind): p.request.Name}, client.Limit(1))
+	return apimeta.LenList(list) > 0, err
+}
+
+// listOf returns an empty list of an object's kind.
+func (p *pass) listOf(object client.Object) (client.ObjectList, error) {
 	scheme := p.tenantCluster.GetScheme()
-	gvk, err := apiutil.GVKForObject(p.controller.kind.References.From, scheme)
+	gvk, err := apiutil.GVKForObject(object, scheme)
 	if err != nil {
 		return nil, err
 	}

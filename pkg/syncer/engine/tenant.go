@@ -37,6 +37,7 @@ func (t *tenant) env(warn func(field, remedy string)) kind.Env {
 			ControlPlaneAddresses: facts.ControlPlaneAddresses,
 			DefaultRuntimeClass:   facts.Sandbox.Default,
 			AllowedRuntimeClasses: facts.Sandbox.Allowed,
+			Sharing:               facts.Sharing,
 		},
 		Tenant: t.client,
 		Warn:   warn,

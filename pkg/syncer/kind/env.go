@@ -8,6 +8,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/names"
 )
 
@@ -36,4 +37,6 @@ type Facts struct {
 	DefaultRuntimeClass string
 	// AllowedRuntimeClasses are those that a pod may name.
 	AllowedRuntimeClasses []string
+	// Sharing is what the class lets the tenant see of the super cluster.
+	Sharing tenancyv1alpha1.ClassSharing
 }

@@ -72,9 +72,9 @@ type Downward[T client.Object] struct {
 	// Attach returns a Secret that super needs beside it, or nil. super is live.
 	Attach func(ctx context.Context, env Env, tenant, super T) (*Attachment, error)
 
-	// References narrows a kind to objects that pods of the same tenant
-	// namespace refer to. Nil means that references do not matter.
-	References *References
+	// References narrow a kind to objects that others of the same tenant
+	// namespace refer to. None means that references do not matter.
+	References []References
 
 	// Uses lists kinds that Down reads through Env.Tenant: their caches are
 	// synced before the first object is. Down returns Wait for what is missing.

@@ -43,7 +43,7 @@ type Translator struct {
 	Finished     func(tenant client.Object) bool
 	Attach       func(ctx context.Context, env Env, tenant, super client.Object) (*Attachment, error)
 	Bound        func(tenant client.Object) bool
-	References   *References
+	References   []References
 	Uses         []client.Object
 	HideMetadata bool
 	UsesFacts    bool

@@ -22,7 +22,7 @@ func configMap() kind.Downward[*corev1.ConfigMap] {
 		SuperKey: func(tenant names.Tenant, key types.NamespacedName) types.NamespacedName {
 			return types.NamespacedName{Namespace: tenant.Namespace(key.Namespace), Name: names.ConfigMap(key.Name)}
 		},
-		References: &kind.References{From: &corev1.Pod{}, Names: pod.ConfigMaps},
+		References: []kind.References{{From: &corev1.Pod{}, Names: pod.ConfigMaps}},
 		Down: func(_ context.Context, _ kind.Env, tenant, super *corev1.ConfigMap) error {
 			super.Data, super.BinaryData, super.Immutable = tenant.Data, tenant.BinaryData, tenant.Immutable
 			return nil

@@ -16,7 +16,7 @@ import (
 func secret() kind.Downward[*corev1.Secret] {
 	return kind.Downward[*corev1.Secret]{
 		Object:     &corev1.Secret{},
-		References: &kind.References{From: &corev1.Pod{}, Names: pod.Secrets},
+		References: []kind.References{{From: &corev1.Pod{}, Names: pod.Secrets}},
 		Down: func(_ context.Context, _ kind.Env, tenant, super *corev1.Secret) error {
 			super.Data, super.Immutable = tenant.Data, tenant.Immutable
 			if super.Type == "" {
