@@ -11,9 +11,6 @@ import (
 	"fmt"
 	"net/http"
 
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -31,6 +28,7 @@ import (
 	"virtualcluster.io/virtualcluster/pkg/identity"
 	"virtualcluster.io/virtualcluster/pkg/leader"
 	"virtualcluster.io/virtualcluster/pkg/syncer/engine"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kinds"
 	"virtualcluster.io/virtualcluster/pkg/syncer/lifecycle"
 )
@@ -47,6 +45,10 @@ const leaseName = "syncer"
 // +kubebuilder:rbac:groups="",resources=namespaces;pods;configmaps;secrets;services,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=events,verbs=get;list;watch
+// +kubebuilder:rbac:groups=storage.k8s.io,resources=storageclasses,verbs=get;list;watch
+// +kubebuilder:rbac:groups=scheduling.k8s.io,resources=priorityclasses,verbs=get;list;watch
+// +kubebuilder:rbac:groups=node.k8s.io,resources=runtimeclasses,verbs=get;list;watch
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=ingressclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",namespace=vc-system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=events.k8s.io,namespace=vc-system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=vc-system,resources=leases,verbs=create
@@ -63,7 +65,8 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 	superConfig := rest.CopyConfig(restConfig)
 	superConfig.UserAgent = "virtualcluster-syncer"
 	superConfig.QPS, superConfig.Burst = float32(config.ClientConnection.QPS), int(config.ClientConnection.Burst)
-	options := managerOptions(scheme, config)
+	all := kinds.All()
+	options := managerOptions(scheme, all, config)
 	if err := leader.Elect(&options, superConfig, config.LeaderElection, leaseName); err != nil {
 		return nil, err
 	}
@@ -71,14 +74,14 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
-	return setup(ctx, mgr, config)
+	return setup(ctx, mgr, all, config)
 }
 
-func managerOptions(scheme *runtime.Scheme, config *configv1alpha1.SyncerConfiguration) ctrl.Options {
+func managerOptions(scheme *runtime.Scheme, all []*kind.Translator, config *configv1alpha1.SyncerConfiguration) ctrl.Options {
 	skipNameValidation := true // a process may hold a second syncer, as tests do
 	options := ctrl.Options{
 		Scheme:                 scheme,
-		Cache:                  superCache(),
+		Cache:                  superCache(all),
 		Metrics:                metricsserver.Options{BindAddress: config.Metrics.BindAddress},
 		HealthProbeBindAddress: config.Health.BindAddress,
 	}
@@ -87,7 +90,7 @@ func managerOptions(scheme *runtime.Scheme, config *configv1alpha1.SyncerConfigu
 }
 
 // setup adds the parts to the manager. It is the only place that joins them.
-func setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.SyncerConfiguration) (mcmanager.Manager, error) {
+func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, config *configv1alpha1.SyncerConfiguration) (mcmanager.Manager, error) {
 	tenants := fleet.New(fleet.Options{
 		MetaReader:    mgr.GetClient(),
 		SecretReader:  mgr.GetAPIReader(),
@@ -98,8 +101,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.SyncerC
 		ProbeInterval: config.TenantConnection.ProbeInterval.Duration,
 		ProbeFailures: int(config.TenantConnection.ProbeFailures),
 	})
-	all := kinds.All()
-	if err := errors.Join(engine.IndexReferences(ctx, tenants, all), lifecycle.IndexPods(ctx, mgr.GetFieldIndexer())); err != nil {
+	if err := errors.Join(engine.IndexReferences(ctx, tenants, all), engine.IndexSubjects(ctx, mgr.GetFieldIndexer(), all), lifecycle.IndexPods(ctx, mgr.GetFieldIndexer())); err != nil {
 		return nil, fmt.Errorf("making indexes: %w", err)
 	}
 	syncEngine, err := engine.New(engine.Options{
@@ -135,21 +137,18 @@ func newScheme() (*runtime.Scheme, error) {
 
 // superCache holds, of the kinds that go down, only what the syncer stamped: a
 // watch for each kind, however many tenants there are, and nothing of the
-// super cluster's own. Of events it holds those about pods.
-func superCache() cache.Options {
-	stamped := cache.ByObject{Label: identity.Selector()}
-	return cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Namespace{}:          stamped,
-			&corev1.Pod{}:                stamped,
-			&corev1.ConfigMap{}:          stamped,
-			&corev1.Secret{}:             stamped,
-			&corev1.Service{}:            stamped,
-			&discoveryv1.EndpointSlice{}: stamped,
-			&corev1.Event{}:              {Field: fields.OneTermEqualSelector("involvedObject.kind", "Pod")},
-		},
+// super cluster's own. Of the kinds that go up it holds what the kind asks for.
+func superCache(all []*kind.Translator) cache.Options {
+	byObject := map[client.Object]cache.ByObject{}
+	for _, k := range all {
+		switch {
+		case k.Direction == kind.Down:
+			byObject[k.New()] = cache.ByObject{Label: identity.Selector()}
+		case k.Fields != nil:
+			byObject[k.New()] = cache.ByObject{Field: k.Fields}
+		}
 	}
+	return cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: byObject}
 }
 
 // tenantCluster configures the client and the cache of each tenant.

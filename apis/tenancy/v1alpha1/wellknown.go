@@ -42,6 +42,12 @@ const (
 // somebody else bound.
 const AnnotationBound = LabelPrefix + "bound"
 
+// SharedDriver stands, in what a tenant sees of the super cluster, where the
+// name of a driver, provisioner or controller would be: which one it is tells
+// about the platform, and a driver of that name in the tenant would take the
+// platform's objects for its own.
+const SharedDriver = GroupName
+
 // Finalizers of a VirtualCluster, removed in this order.
 const (
 	// FinalizerSyncer is set by the syncer before it writes the first super

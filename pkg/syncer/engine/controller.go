@@ -122,7 +122,7 @@ func (c *controller) settle(ctx context.Context, p *pass, again time.Duration, e
 func (c *controller) wait(ctx context.Context, p *pass, err error) {
 	c.engine.metrics.finished(c.kind, "waiting")
 	waits := c.queue.Failures(p.request)
-	if c.kind.Direction == kind.Up && waits >= showPatience {
+	if c.kind.Direction == kind.Up && !c.kind.Mirror && waits >= showPatience {
 		c.queue.Forget(p.request)
 		return
 	}

@@ -137,6 +137,7 @@ func (e *Engine) Engage(ctx context.Context, id string, cl cluster.Cluster) erro
 		return nil
 	}
 	t := newTenant(ctx, connected)
+	t.super = superReader{engine: e, tenant: t}
 	e.tenants[id] = t
 	go e.follow(t)
 	return nil

@@ -105,6 +105,9 @@ func (e *Engine) watches(t *tenant) []watched {
 		for _, used := range c.kind.Uses {
 			watches = append(watches, watched{used, func(client.Object, bool) {}})
 		}
+		for _, trigger := range c.kind.Triggers {
+			watches = append(watches, watched{trigger, c.triggerEvent(t)})
+		}
 		for _, references := range c.kind.References {
 			watches = append(watches, watched{references.From, c.referrerEvent(t, references)})
 		}
@@ -117,7 +120,7 @@ func (c *controller) tenantEvent(t *tenant) func(client.Object, bool) {
 	return func(object client.Object, deleted bool) {
 		r := request{Tenant: t.ID, NamespacedName: client.ObjectKeyFromObject(object)}
 		c.tenantWrites.observe(overlayKey{t.ID, r.NamespacedName}, object, deleted)
-		if !t.synced.Load() || c.kind.Direction == kind.Up {
+		if !t.synced.Load() || c.kind.Direction == kind.Up && !c.kind.Mirror {
 			return
 		}
 		// An object without a twin begins something; all else is in flight.
@@ -143,6 +146,15 @@ func (c *controller) referrerEvent(t *tenant, references kind.References) func(c
 		for _, name := range references.Names(object) {
 			key := types.NamespacedName{Namespace: object.GetNamespace(), Name: name}
 			c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, finish)
+		}
+	}
+}
+
+// triggerEvent maps a change of an object to all objects of the kind.
+func (c *controller) triggerEvent(t *tenant) func(client.Object, bool) {
+	return func(client.Object, bool) {
+		if t.synced.Load() {
+			c.engine.each(t.ctx, t.client, c.kind.New(), nil, c.tenantEvent(t))
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/identity"
 	"virtualcluster.io/virtualcluster/pkg/names"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
@@ -93,30 +94,69 @@ func (c *controller) superEvent(ctx context.Context) func(client.Object, bool) {
 			c.superDeletions.forget(written)
 		}
 		c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, finish)
-		if namespace, ok := object.(*corev1.Namespace); ok && !deleted && namespace.DeletionTimestamp.IsZero() {
+		namespace, isNamespace := object.(*corev1.Namespace)
+		switch {
+		case isNamespace && deleted:
+			c.engine.namespaceGone(t)
+		case isNamespace && namespace.DeletionTimestamp.IsZero():
 			c.engine.wakeNamespace(t, owner.Name)
 		}
 	}
 }
 
-// shownEvent maps a super object that tenants may see through its namespace's stamp.
+// shownEvent maps a super object that tenants may see: of a catalogue to every
+// tenant, otherwise through the stamp of the namespace of what it is about.
 func (c *controller) shownEvent(ctx context.Context, object client.Object) {
-	if !c.kind.Visible(object) {
+	if c.kind.Catalogue() {
+		c.engine.eachTenant(func(t *tenant) { c.shownTo(t, object) })
+		return
+	}
+	superNamespace := object.GetNamespace()
+	if c.kind.Mirror {
+		_, about, _ := c.kind.About(object)
+		superNamespace = about.Namespace
+	}
+	if superNamespace == "" {
 		return
 	}
 	var namespace corev1.Namespace
-	err := c.engine.options.Super.GetClient().Get(ctx, client.ObjectKey{Name: object.GetNamespace()}, &namespace)
+	err := c.engine.options.Super.GetClient().Get(ctx, client.ObjectKey{Name: superNamespace}, &namespace)
 	if err != nil {
 		return // not one of ours, or gone
 	}
 	owner, ok := identity.Of(&namespace)
-	if !ok || c.engine.tenant(owner.TenantID) == nil {
+	t := c.engine.tenant(owner.TenantID)
+	if !ok || t == nil {
 		return
 	}
-	c.queue.Add(request{
-		Tenant:         owner.TenantID,
-		NamespacedName: types.NamespacedName{Namespace: owner.Name, Name: object.GetName()},
-	}, begin)
+	key := types.NamespacedName{Name: object.GetName()}
+	if !c.kind.Mirror {
+		key.Namespace = owner.Name
+		if !c.kind.Visible(t.env(nil).Facts, object) {
+			return
+		}
+	}
+	c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, begin)
+}
+
+// shownTo queues a mirrored object for one tenant, by its name alone.
+func (c *controller) shownTo(t *tenant, object client.Object) {
+	c.queue.Add(request{Tenant: t.ID, NamespacedName: types.NamespacedName{Name: object.GetName()}}, begin)
+}
+
+// eachTenant calls do for every tenant that is synced.
+func (e *Engine) eachTenant(do func(*tenant)) {
+	e.mu.Lock()
+	synced := make([]*tenant, 0, len(e.tenants))
+	for _, t := range e.tenants {
+		if t.synced.Load() {
+			synced = append(synced, t)
+		}
+	}
+	e.mu.Unlock()
+	for _, t := range synced {
+		do(t)
+	}
 }
 
 // attachmentEvent maps a Secret that belongs to a super object of this kind.
@@ -148,14 +188,42 @@ func (e *Engine) enqueueTenant(t *tenant, selects func(*controller) bool) {
 	}
 }
 
-// eachShown queues what the super cluster tells about a tenant: what lies in
-// its namespaces, and nothing of its neighbours'.
+// eachShown queues what the super cluster tells about a tenant: the catalogue,
+// what lies in its namespaces or is about something there, and nothing of its
+// neighbours'.
 func (e *Engine) eachShown(t *tenant, c *controller) {
 	superClient := e.options.Super.GetClient()
+	if c.kind.Mirror {
+		e.eachCopy(t, c)
+	}
+	if c.kind.Catalogue() {
+		e.each(t.ctx, superClient, c.kind.New(), nil, func(super client.Object, _ bool) { c.shownTo(t, super) })
+		return
+	}
 	ofTenant := []client.ListOption{client.MatchingLabelsSelector{Selector: identity.TenantSelector(t.ID)}}
 	e.each(t.ctx, superClient, &corev1.Namespace{}, ofTenant, func(superNamespace client.Object, _ bool) {
-		e.each(t.ctx, superClient, c.kind.New(), []client.ListOption{client.InNamespace(superNamespace.GetName())}, c.superEvent(t.ctx))
+		within := []client.ListOption{client.InNamespace(superNamespace.GetName())}
+		if c.kind.Mirror {
+			within = []client.ListOption{client.MatchingFields{subjectField: superNamespace.GetName()}}
+		}
+		e.each(t.ctx, superClient, c.kind.New(), within, c.superEvent(t.ctx))
 	})
+}
+
+// eachCopy queues the copies that a tenant holds, whether or not they show anything still.
+func (e *Engine) eachCopy(t *tenant, c *controller) {
+	copies := []client.ListOption{client.MatchingLabels{tenancyv1alpha1.LabelManagedBy: tenancyv1alpha1.ManagedBySyncer}}
+	e.each(t.ctx, t.client, c.kind.New(), copies, c.tenantEvent(t))
+}
+
+// namespaceGone queues the copies of what was about something in a super
+// namespace: nothing says any more whose that is.
+func (e *Engine) namespaceGone(t *tenant) {
+	for _, c := range e.controllers {
+		if c.kind.Mirror && !c.kind.Catalogue() {
+			e.eachCopy(t, c)
+		}
+	}
 }
 
 // wakeNamespace queues the tenant objects that waited for a super namespace.

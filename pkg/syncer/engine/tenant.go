@@ -20,6 +20,7 @@ type tenant struct {
 	ctx    context.Context //nolint:containedctx // it is the connection's, not a call's.
 	names  names.Tenant
 	client client.Client
+	super  client.Reader
 	synced atomic.Bool
 }
 
@@ -40,6 +41,7 @@ func (t *tenant) env(warn func(field, remedy string)) kind.Env {
 			Sharing:               facts.Sharing,
 		},
 		Tenant: t.client,
+		Super:  t.super,
 		Warn:   warn,
 	}
 }

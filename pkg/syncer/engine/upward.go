@@ -19,9 +19,13 @@ import (
 // the super cluster forgets later the tenant keeps: it has a life of its own there.
 func (p *pass) show(ctx context.Context) error {
 	c, t := p.controller, p.tenantCluster
+	if c.kind.Mirror {
+		return p.mirror(ctx)
+	}
+	p.env = t.env(p.warner())
 	p.superKey = types.NamespacedName{Namespace: t.names.Namespace(p.request.Namespace), Name: p.request.Name}
 	super, err := p.read(ctx, c.engine.options.Super.GetClient(), p.superKey)
-	if err != nil || super == nil || !c.kind.Visible(super) {
+	if err != nil || super == nil || !c.kind.Visible(p.env.Facts, super) {
 		return err
 	}
 	subject, err := p.subject(ctx, super)
@@ -37,7 +41,7 @@ func (p *pass) show(ctx context.Context) error {
 	if p.tenant != nil {
 		shown = p.tenant.DeepCopyObject().(client.Object)
 	}
-	if err := c.kind.Show(t.env(p.warner()), super, subject, shown); err != nil {
+	if err := c.kind.Show(p.env, super, subject, shown); err != nil {
 		return err
 	}
 	shown.SetNamespace(p.request.Namespace)

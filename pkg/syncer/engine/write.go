@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -143,7 +144,7 @@ func (p *pass) patchTenant(ctx context.Context, reported client.Object) error {
 	}
 	delete(rest, "status")
 	if len(rest) > 0 {
-		precondition := map[string]string{"uid": string(p.tenant.GetUID()), "resourceVersion": p.tenant.GetResourceVersion()}
+		precondition := map[string]any{"uid": p.tenant.GetUID(), "resourceVersion": p.tenant.GetResourceVersion()}
 		if err := p.sendTenantPatch(ctx, "patch", types.MergePatchType, rest, precondition); err != nil {
 			return err
 		}
@@ -152,7 +153,7 @@ func (p *pass) patchTenant(ctx context.Context, reported client.Object) error {
 		return nil
 	}
 	return p.sendTenantPatch(ctx, "patch-status", types.StrategicMergePatchType,
-		map[string]any{"status": status["status"]}, map[string]string{"uid": string(p.tenant.GetUID())})
+		map[string]any{"status": status["status"]}, map[string]any{"uid": p.tenant.GetUID()})
 }
 
 // patchParts returns a patch by its top-level fields.
@@ -168,8 +169,13 @@ func patchParts(patch client.Patch, object client.Object) (map[string]any, error
 	return parts, nil
 }
 
-func (p *pass) sendTenantPatch(ctx context.Context, verb string, patchType types.PatchType, parts map[string]any, precondition map[string]string) error {
-	parts["metadata"] = precondition
+func (p *pass) sendTenantPatch(ctx context.Context, verb string, patchType types.PatchType, parts map[string]any, precondition map[string]any) error {
+	metadata, _ := parts["metadata"].(map[string]any)
+	if metadata == nil {
+		metadata = map[string]any{}
+	}
+	maps.Copy(metadata, precondition)
+	parts["metadata"] = metadata
 	data, err := json.Marshal(parts)
 	if err != nil {
 		return fmt.Errorf("encoding the tenant's patch: %w", err)

@@ -21,6 +21,10 @@ type Env struct {
 	Facts Facts
 	// Tenant reads the tenant's objects from the syncer's cache.
 	Tenant client.Reader
+	// Super reads from the syncer's cache of the super cluster: objects that
+	// carry this tenant's stamp, and objects of a catalogue that this tenant may
+	// see. All else is not found.
+	Super client.Reader
 	// Warn tells the tenant that a field has no effect. The engine turns it
 	// into one Warning event.
 	Warn func(field, remedy string)

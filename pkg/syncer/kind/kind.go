@@ -6,6 +6,7 @@ package kind
 import (
 	"context"
 
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -80,6 +81,11 @@ type Downward[T client.Object] struct {
 	// synced before the first object is. Down returns Wait for what is missing.
 	Uses []client.Object
 
+	// Triggers lists kinds of the same tenant of which any change re-runs all of
+	// the tenant's objects of this kind. Down reads them through Env.Tenant; they
+	// need not be in Uses as well. For what changes rarely: namespaces, classes.
+	Triggers []client.Object
+
 	// HideMetadata keeps the tenant's labels and annotations back, all of them,
 	// and leaves super's alone.
 	HideMetadata bool
@@ -101,23 +107,43 @@ type References struct {
 }
 
 // Upward is a kind that the super cluster owns and a tenant may see. The
-// tenant's copy has the same name; it is not removed when the super object
-// expires.
+// tenant's copy has the same name.
+//
+// There are three sorts. An object about something of one tenant is shown to
+// that tenant in the namespace of what it is about (events): the copy has a
+// life of its own. With Mirror, it is cluster-scoped and the copy lives as long
+// as the super object (persistent volumes). An object about nothing, without
+// About, is a cluster-scoped catalogue entry (storage classes), and a Mirror for
+// every tenant that may see it.
+//
+// The copy of a Mirror carries the label managed-by=syncer: it is repaired when
+// the tenant edits or deletes it, and removed when there is nothing to see any
+// more. An object of the tenant's own of the same name is never touched.
 type Upward[T client.Object] struct {
 	// Object is an empty T.
 	Object T
 
+	// Fields narrows what is watched in the super cluster. Nil watches all
+	// objects of the kind.
+	Fields fields.Selector
+
 	// About returns the super object, and an empty object of its kind, that
 	// super tells about. The engine looks up whose that is; an object about
-	// nothing that the syncer stamped is invisible.
+	// nothing that the syncer stamped is invisible. Nil makes a catalogue.
 	About func(super T) (client.Object, types.NamespacedName, types.UID)
 
-	// Visible says whether the tenant may see super. Required: nothing is
-	// visible by default.
-	Visible func(super T) bool
+	// Mirror ties the life of the tenant's copy to super's. A catalogue is one
+	// without saying so.
+	Mirror bool
 
-	// Up writes the tenant's copy. owner is the tenant's key and UID of what
-	// super tells about.
+	// Visible says whether a tenant with these facts may see super. Required:
+	// nothing is visible by default.
+	Visible func(facts Facts, super T) bool
+
+	// Up writes the tenant's copy: tenant is a copy of what there is, or empty.
+	// owner is the tenant's key and UID of what super tells about, and zero for
+	// a catalogue. Of a Mirror, whose subject may be gone already, its UID and
+	// Object may be empty. Up never copies metadata but what it names.
 	Up func(env Env, super T, owner Subject, tenant T) error
 }
 

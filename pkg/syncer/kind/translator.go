@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -45,17 +46,24 @@ type Translator struct {
 	Bound        func(tenant client.Object) bool
 	References   []References
 	Uses         []client.Object
+	Triggers     []client.Object
 	HideMetadata bool
 	UsesFacts    bool
 	Explain      func(tenant client.Object, err error) error
 
-	// The fields of Upward.
+	// The fields of Upward. Mirror is true for a catalogue too.
 	About   func(super client.Object) (client.Object, types.NamespacedName, types.UID)
-	Visible func(super client.Object) bool
+	Mirror  bool
+	Fields  fields.Selector
+	Visible func(facts Facts, super client.Object) bool
 	Show    func(env Env, super client.Object, owner Subject, tenant client.Object) error
 
 	object client.Object
 }
+
+// Catalogue reports a kind whose super objects are shown to every tenant that
+// may see them.
+func (t *Translator) Catalogue() bool { return t.Direction == Up && t.About == nil }
 
 // New returns an empty object of the kind.
 func (t *Translator) New() client.Object { return t.object.DeepCopyObject().(client.Object) }
@@ -66,7 +74,7 @@ func (k Downward[T]) Translator() *Translator {
 	t := &Translator{
 		Name: typeName(k.Object), Direction: Down, object: k.Object,
 		Lifecycle: k.Lifecycle, SuperKey: k.SuperKey, References: k.References, Uses: k.Uses,
-		HideMetadata: k.HideMetadata, UsesFacts: k.UsesFacts,
+		Triggers: k.Triggers, HideMetadata: k.HideMetadata, UsesFacts: k.UsesFacts,
 	}
 	if k.Down == nil {
 		panic(fmt.Sprintf("kind %s has no Down", t.Name))
@@ -111,12 +119,18 @@ func (k Downward[T]) eraseOptional(t *Translator) {
 
 // Translator erases the type. It panics if a function is missing.
 func (k Upward[T]) Translator() *Translator {
-	t := &Translator{Name: typeName(k.Object), Direction: Up, object: k.Object}
-	if k.About == nil || k.Visible == nil || k.Up == nil {
-		panic(fmt.Sprintf("kind %s lacks About, Visible or Up", t.Name))
+	t := &Translator{
+		Name: typeName(k.Object), Direction: Up, object: k.Object, Fields: k.Fields,
+		// What the class shares decides who sees a catalogue.
+		Mirror: k.Mirror || k.About == nil, UsesFacts: k.About == nil,
 	}
-	t.About = func(super client.Object) (client.Object, types.NamespacedName, types.UID) { return k.About(super.(T)) }
-	t.Visible = func(super client.Object) bool { return k.Visible(super.(T)) }
+	if k.Visible == nil || k.Up == nil {
+		panic(fmt.Sprintf("kind %s lacks Visible or Up", t.Name))
+	}
+	if k.About != nil {
+		t.About = func(super client.Object) (client.Object, types.NamespacedName, types.UID) { return k.About(super.(T)) }
+	}
+	t.Visible = func(facts Facts, super client.Object) bool { return k.Visible(facts, super.(T)) }
 	t.Show = func(env Env, super client.Object, owner Subject, tenant client.Object) error {
 		return k.Up(env, super.(T), owner, tenant.(T))
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -20,6 +21,7 @@ import (
 func event() kind.Upward[*corev1.Event] {
 	return kind.Upward[*corev1.Event]{
 		Object: &corev1.Event{},
+		Fields: fields.OneTermEqualSelector("involvedObject.kind", "Pod"),
 		About: func(super *corev1.Event) (client.Object, types.NamespacedName, types.UID) {
 			about := super.InvolvedObject
 			return &corev1.Pod{}, types.NamespacedName{Namespace: about.Namespace, Name: about.Name}, about.UID
@@ -31,7 +33,7 @@ func event() kind.Upward[*corev1.Event] {
 
 // eventVisible hides what is not about a pod and what is about the platform's
 // own objects, which a tenant does not know.
-func eventVisible(super *corev1.Event) bool {
+func eventVisible(_ kind.Facts, super *corev1.Event) bool {
 	if super.InvolvedObject.Kind != "Pod" {
 		return false
 	}

@@ -18,5 +18,9 @@ func All() []*kind.Translator {
 		endpointSlice().Translator(),
 		pod.Kind().Translator(),
 		event().Translator(),
+		storageClass().Translator(),
+		priorityClass().Translator(),
+		runtimeClass().Translator(),
+		ingressClass().Translator(),
 	}
 }

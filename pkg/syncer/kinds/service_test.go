@@ -17,6 +17,13 @@ import (
 	"virtualcluster.io/virtualcluster/pkg/syncer/kindtest"
 )
 
+func (samples) Service() kindtest.Sample {
+	return kindtest.Sample{Tenant: &corev1.Service{ObjectMeta: meta("shop", "db"), Spec: corev1.ServiceSpec{
+		Type: corev1.ServiceTypeNodePort, ClusterIP: "10.112.4.77", Selector: map[string]string{"app": "db"},
+		Ports: []corev1.ServicePort{{Port: 5432, NodePort: 30001}},
+	}}}
+}
+
 func TestServiceDown(t *testing.T) {
 	cases := map[string]struct {
 		tenant, super, want corev1.ServiceSpec

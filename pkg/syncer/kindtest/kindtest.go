@@ -13,9 +13,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/identity"
 	"virtualcluster.io/virtualcluster/pkg/names"
 	"virtualcluster.io/virtualcluster/pkg/policy"
@@ -36,14 +38,18 @@ type Sample struct {
 	Secrets []string
 	// Reader is the tenant's side, as Env.Tenant.
 	Reader client.Reader
+	// SuperReader is the super cluster's side, as Env.Super.
+	SuperReader client.Reader
 }
 
 // Env returns the environment in which samples are translated: tenant
-// "tenant-1" with 10.112.4.0/22, RuntimeClasses gvisor (default) and kata.
+// "tenant-1" with 10.112.4.0/22, RuntimeClasses gvisor (default) and kata, and
+// of each kind that a class may share what is labelled shared=yes.
 func Env(reader client.Reader, warn func(field, remedy string)) kind.Env {
 	if warn == nil {
 		warn = func(string, string) {}
 	}
+	shared := &metav1.LabelSelector{MatchLabels: map[string]string{"shared": "yes"}}
 	return kind.Env{
 		Names: names.Tenant{ID: "tenant-1", Name: "demo"},
 		Facts: kind.Facts{
@@ -51,6 +57,9 @@ func Env(reader client.Reader, warn func(field, remedy string)) kind.Env {
 			ControlPlaneAddresses: []string{"10.244.0.9"},
 			DefaultRuntimeClass:   "gvisor",
 			AllowedRuntimeClasses: []string{"gvisor", "kata"},
+			Sharing: tenancyv1alpha1.ClassSharing{
+				StorageClasses: shared, PriorityClasses: shared, IngressClasses: shared, VolumeSnapshotClasses: shared, GatewayClasses: shared,
+			},
 		},
 		Tenant: reader,
 		Warn:   warn,
@@ -102,6 +111,7 @@ func translate(t *testing.T, translator *kind.Translator, sample Sample, tenant,
 		super.SetAnnotations(policy.Metadata(tenant.GetAnnotations(), super.GetAnnotations()))
 	}
 	env := Env(sample.Reader, nil)
+	env.Super = sample.SuperReader
 	if err := translator.Down(t.Context(), env, tenant, super); err != nil {
 		t.Fatalf("Down: %v", err)
 	}
@@ -159,10 +169,19 @@ func checkNamespaces(t *testing.T, node any, own string) {
 
 func runUpward(t *testing.T, translator *kind.Translator, sample Sample) {
 	t.Helper()
-	if !translator.Visible(sample.Super) {
+	if !translator.Visible(Env(sample.Reader, nil).Facts, sample.Super) {
 		t.Fatal("the sample is not visible")
 	}
 	before := sample.Super.DeepCopyObject()
+	hidden := sample.Super.DeepCopyObject().(client.Object)
+	hidden.SetLabels(nil)
+	hidden.SetName("system-of-the-platform")
+	if translator.Catalogue() && translator.Visible(Env(nil, nil).Facts, hidden) {
+		t.Error("what is not shared is visible")
+	}
+	if translator.Visible(kind.Facts{}, sample.Super) && translator.Catalogue() {
+		t.Error("a class that shares nothing shares it")
+	}
 	show := func(tenant client.Object) client.Object {
 		if err := translator.Show(Env(sample.Reader, nil), sample.Super, sample.Subject, tenant); err != nil {
 			t.Fatalf("Up: %v", err)
