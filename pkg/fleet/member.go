@@ -74,7 +74,7 @@ func (m *member) session(ctx context.Context, aware multicluster.Aware) (connect
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	tenant := &Tenant{Cluster: cl, ID: m.id, Name: m.key.Name, VirtualCluster: m.key, facts: m.facts}
+	tenant := &Tenant{Cluster: cl, ID: m.id, Name: m.key.Name, VirtualCluster: m.key, facts: m.facts, end: cancel}
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel(nil)

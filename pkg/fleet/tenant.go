@@ -42,6 +42,15 @@ type Tenant struct {
 	VirtualCluster types.NamespacedName
 
 	facts *factsCell
+	end   func(cause error)
+}
+
+// Disconnect ends the connection, with a cause that State shows until there is
+// another: whoever finds that its caches cannot be believed any more gets new ones.
+func (t *Tenant) Disconnect(cause error) {
+	if t.end != nil {
+		t.end(cause)
+	}
 }
 
 // NewTenant returns a tenant that is served by cl. Tests and callers with a

@@ -12,6 +12,7 @@ import (
 	"net/http"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -50,7 +51,7 @@ const leaseName = "syncer"
 // +kubebuilder:rbac:groups=node.k8s.io,resources=runtimeclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=ingressclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",namespace=vc-system,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=events.k8s.io,namespace=vc-system,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=vc-system,resources=leases,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=vc-system,resources=leases,resourceNames=syncer,verbs=get;update;patch
 
@@ -107,6 +108,12 @@ func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, config
 	syncEngine, err := engine.New(engine.Options{
 		Super: mgr, Kinds: all, Workers: int(config.WorkersPerKind),
 		ResyncPeriod: config.ResyncPeriod.Duration, Registerer: metrics.Registry,
+		Brake: engine.BrakePolicy{
+			Percent: int(config.DeletionBrake.Percent), Minimum: int(config.DeletionBrake.Minimum), Grace: config.DeletionBrake.Grace.Duration,
+		},
+		Records: func(ctx context.Context, virtualCluster types.NamespacedName) (engine.HoldRecord, error) {
+			return lifecycle.Record(ctx, mgr.GetClient(), virtualCluster)
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the engine: %w", err)
@@ -117,6 +124,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, config
 	}
 	lifecycles := lifecycle.New(lifecycle.Options{
 		SuperClient: mgr.GetClient(), SuperReader: mgr.GetAPIReader(), Connections: tenants, Synced: syncEngine.Synced,
+		Held: syncEngine.Held, Recorder: mgr.GetEventRecorder("syncer"),
 	})
 	return multi, errors.Join(
 		multi.Add(syncEngine),

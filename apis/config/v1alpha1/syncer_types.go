@@ -24,6 +24,21 @@ type SyncerConfiguration struct {
 	ResyncPeriod metav1.Duration `json:"resyncPeriod,omitempty"`
 	// tenantConnection is how tenants' control planes are reached.
 	TenantConnection TenantConnection `json:"tenantConnection,omitempty"`
+	// deletionBrake says when the deletion of super objects is held, because the
+	// tenant's objects may have been lost rather than deleted.
+	DeletionBrake DeletionBrake `json:"deletionBrake,omitempty"`
+}
+
+// DeletionBrake looks at super objects whose tenant's object is gone although
+// nobody was seen to delete it.
+type DeletionBrake struct {
+	// percent of a tenant's super objects that may be so before they are held;
+	// 100 turns this rule off. Default 30.
+	Percent int32 `json:"percent,omitempty"`
+	// minimum is how many are never held for their number. Default 10.
+	Minimum int32 `json:"minimum,omitempty"`
+	// grace is how long they are held for their number alone. Default 10m.
+	Grace metav1.Duration `json:"grace,omitempty"`
 }
 
 // TenantConnection is how each tenant's control plane is reached.
@@ -58,6 +73,9 @@ func (c *SyncerConfiguration) SetDefaults() {
 	setDefault(&c.TenantConnection.Burst, 400)
 	setDefault(&c.TenantConnection.ProbeInterval.Duration, 5*time.Second)
 	setDefault(&c.TenantConnection.ProbeFailures, 3)
+	setDefault(&c.DeletionBrake.Percent, 30)
+	setDefault(&c.DeletionBrake.Minimum, 10)
+	setDefault(&c.DeletionBrake.Grace.Duration, 10*time.Minute)
 }
 
 // Validate implements Configuration.
@@ -73,6 +91,18 @@ func (c *SyncerConfiguration) Validate() field.ErrorList {
 	errs = append(errs, validatePositive(connection.Child("probeFailures"), c.TenantConnection.ProbeFailures)...)
 	if c.TenantConnection.ProbeInterval.Duration < time.Second {
 		errs = append(errs, field.Invalid(connection.Child("probeInterval"), c.TenantConnection.ProbeInterval.Duration.String(), "must be at least 1s"))
+	}
+	return append(errs, c.DeletionBrake.validate(field.NewPath("deletionBrake"))...)
+}
+
+func (b *DeletionBrake) validate(path *field.Path) field.ErrorList {
+	errs := validatePositive(path.Child("percent"), b.Percent)
+	if b.Percent > 100 {
+		errs = append(errs, field.Invalid(path.Child("percent"), b.Percent, "must be at most 100"))
+	}
+	errs = append(errs, validatePositive(path.Child("minimum"), b.Minimum)...)
+	if b.Grace.Duration < time.Second {
+		errs = append(errs, field.Invalid(path.Child("grace"), b.Grace.Duration.String(), "must be at least 1s"))
 	}
 	return errs
 }

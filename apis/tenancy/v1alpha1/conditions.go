@@ -23,6 +23,11 @@ const (
 	// ConditionNodeReady: the virtual node is registered and its lease is
 	// renewed. Written by vn-agent.
 	ConditionNodeReady = "NodeReady"
+	// ConditionDeletionsSynced: what is absent in the tenant is deleted in the
+	// super cluster. False means that the syncer holds deletions, because so much
+	// is absent that it may have been lost; all else is synced as ever. It is not
+	// part of Ready. Written by the syncer.
+	ConditionDeletionsSynced = "DeletionsSynced"
 )
 
 // Reasons of the conditions above.
@@ -43,6 +48,15 @@ const (
 	ReasonTenantUnreachable = "TenantUnreachable"
 	// ReasonWaiting: another condition must be True first; the message names it.
 	ReasonWaiting = "Waiting"
+	// ReasonTenantReplaced: the API server behind the tenant's kubeconfig serves
+	// another cluster than before. Deletions wait for AnnotationAllowDeletions.
+	ReasonTenantReplaced = "TenantReplaced"
+	// ReasonTenantWentBack: the tenant's database is older than what was synced
+	// from it. Deletions wait for AnnotationAllowDeletions.
+	ReasonTenantWentBack = "TenantWentBack"
+	// ReasonManyObjectsGone: many objects are gone and nobody was seen to delete
+	// them. Deletions wait for the brake's grace or AnnotationAllowDeletions.
+	ReasonManyObjectsGone = "ManyObjectsGone"
 	// ReasonDeleting: the VirtualCluster is being deleted.
 	ReasonDeleting = "Deleting"
 	// ReasonError: a step failed and is retried with back-off; the message has the error.

@@ -33,6 +33,10 @@ const (
 	AnnotationTenantName = LabelPrefix + "tenant-name"
 	// AnnotationTenantUID is the UID of the tenant's object.
 	AnnotationTenantUID = LabelPrefix + "tenant-uid"
+	// AnnotationTenantOrigin is what the object was last written from: the UID
+	// of the tenant's namespace kube-system, which no two clusters share, a slash,
+	// and the resource version of the tenant's object.
+	AnnotationTenantOrigin = LabelPrefix + "tenant-origin"
 	// AnnotationVirtualCluster is namespace/name of the VirtualCluster: for people, never read back.
 	AnnotationVirtualCluster = LabelPrefix + "virtual-cluster"
 )
@@ -47,6 +51,10 @@ const AnnotationBound = LabelPrefix + "bound"
 // about the platform, and a driver of that name in the tenant would take the
 // platform's objects for its own.
 const SharedDriver = GroupName
+
+// AnnotationAllowDeletions on a VirtualCluster is a time (RFC 3339): deletions
+// that were held (condition DeletionsSynced) since then or earlier may go on.
+const AnnotationAllowDeletions = LabelPrefix + "allow-deletions"
 
 // Finalizers of a VirtualCluster, removed in this order.
 const (

@@ -5,6 +5,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -20,9 +21,9 @@ import (
 const (
 	waitBase = 20 * time.Millisecond
 	waitMax  = 2 * time.Second
-	// patience is how many waits (about ten seconds) pass before the tenant is
-	// told and the next look is longWait away.
-	patience = 12
+	// patience is how many waits pass before the tenant is told, and the next look
+	// is longWait away: eight and a half seconds, because it must be ten at most.
+	patience = 10
 	longWait = 20 * time.Second
 	// showPatience is how many waits an upward object is worth.
 	showPatience = 6
@@ -38,6 +39,7 @@ type controller struct {
 	// superDeletions holds the super objects whose end was asked for, with the
 	// grace they were given, until the cache shows it.
 	superDeletions *overlay
+	witness        *witness
 }
 
 func newController(e *Engine, translator *kind.Translator) *controller {
@@ -51,7 +53,7 @@ func newController(e *Engine, translator *kind.Translator) *controller {
 			baseDelay:   e.options.BaseDelay, maxDelay: e.options.MaxDelay,
 		}),
 		tenantWrites: newOverlay(e.options.Clock), superWrites: newOverlay(e.options.Clock), attachmentWrites: newOverlay(e.options.Clock),
-		superDeletions: newOverlay(e.options.Clock),
+		superDeletions: newOverlay(e.options.Clock), witness: newWitness(),
 	}
 }
 
@@ -91,7 +93,14 @@ func (c *controller) serve(ctx context.Context, r request, added time.Time) {
 // settle turns the outcome of a pass into the queue's next step and what the tenant is told.
 func (c *controller) settle(ctx context.Context, p *pass, again time.Duration, err error) {
 	reject := kind.AsReject(err)
+	var kept *keptError
 	switch {
+	case errors.As(err, &kept):
+		c.queue.Forget(p.request)
+		if kept.again > 0 {
+			c.queue.AddAfter(p.request, kept.again)
+		}
+		c.engine.metrics.finished(c.kind, "held")
 	case err == nil:
 		c.queue.Forget(p.request)
 		if p.ahead {

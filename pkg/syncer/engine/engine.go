@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
 
@@ -37,6 +39,14 @@ type Options struct {
 	// ResyncPeriod is the time between two passes over all objects of a tenant,
 	// through the same reconcile. Default 10 min.
 	ResyncPeriod time.Duration
+	// Brake says when deletions are held because a tenant's objects may have been lost.
+	Brake BrakePolicy
+	// Records returns what a VirtualCluster says about the brake. Nil means that
+	// no hold outlives the process and nobody can allow deletions.
+	Records func(ctx context.Context, virtualCluster types.NamespacedName) (HoldRecord, error)
+	// Watcher returns a client that watches a tenant past its caches. The
+	// default makes one over the tenant's connection.
+	Watcher func(t *fleet.Tenant) (client.WithWatch, error)
 	// Registerer receives the metrics; nil keeps them to itself.
 	Registerer prometheus.Registerer
 	// Clock is the real clock by default.
@@ -61,6 +71,12 @@ func (o *Options) setDefaults() {
 	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
+	}
+	if o.Watcher == nil {
+		o.Watcher = watcherOf
+	}
+	if o.Records == nil {
+		o.Records = func(context.Context, types.NamespacedName) (HoldRecord, error) { return HoldRecord{}, nil }
 	}
 }
 
@@ -138,6 +154,7 @@ func (e *Engine) Engage(ctx context.Context, id string, cl cluster.Cluster) erro
 	}
 	t := newTenant(ctx, connected)
 	t.super = superReader{engine: e, tenant: t}
+	t.brake = newBrake(e.options.Brake, e.options.Clock)
 	e.tenants[id] = t
 	go e.follow(t)
 	return nil
@@ -145,6 +162,16 @@ func (e *Engine) Engage(ctx context.Context, id string, cl cluster.Cluster) erro
 
 // Synced reports whether the tenant is engaged and its caches are synced.
 func (e *Engine) Synced(id string) bool { return e.tenant(id) != nil }
+
+// Held returns why deletions of a tenant are held, or nil if they are not.
+// synced is as Synced: of another tenant nothing is known.
+func (e *Engine) Held(id string) (hold *Hold, synced bool) {
+	t := e.tenant(id)
+	if t == nil {
+		return nil, false
+	}
+	return t.brake.held(), true
+}
 
 // tenant returns an engaged tenant whose caches are synced, or nil.
 func (e *Engine) tenant(id string) *tenant {
@@ -173,7 +200,21 @@ func (e *Engine) disengage(t *tenant) {
 		c.superWrites.dropTenant(t.ID)
 		c.attachmentWrites.dropTenant(t.ID)
 		c.superDeletions.dropTenant(t.ID)
+		c.witness.dropTenant(t.ID)
 	}
+}
+
+// countTenants samples the tenants' states for the metrics.
+func (e *Engine) countTenants() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	braked := 0
+	for _, t := range e.tenants {
+		if t.brake.held() != nil {
+			braked++
+		}
+	}
+	e.metrics.braked.Set(float64(braked))
 }
 
 // reportDepth samples the queues for the metrics.
@@ -187,6 +228,7 @@ func (e *Engine) reportDepth(ctx context.Context) {
 			return
 		case <-timer.C():
 		}
+		e.countTenants()
 		for _, c := range e.controllers {
 			e.metrics.queueDepth.WithLabelValues(c.kind.Name, string(c.kind.Direction)).Set(float64(c.queue.Len()))
 		}

@@ -26,14 +26,9 @@ func (e *Engine) follow(t *tenant) {
 	case <-t.ctx.Done():
 		return
 	}
-	for err := e.watchTenant(t); err != nil; err = e.watchTenant(t) {
-		if t.ctx.Err() != nil {
-			return
-		}
-		log.Error(err, "Cannot watch the tenant, trying again")
-		if !e.pause(t.ctx, time.Second) {
-			return
-		}
+	if !e.untilDone(t, e.watchTenant, "Cannot watch the tenant, trying again") ||
+		!e.untilDone(t, e.meet, "Cannot compare the tenant with the super cluster, trying again") {
+		return
 	}
 	t.synced.Store(true)
 	e.metrics.tenants.Inc()
@@ -41,17 +36,37 @@ func (e *Engine) follow(t *tenant) {
 	e.enqueueTenant(t, func(*controller) bool { return true })
 	resync := e.options.Clock.NewTicker(e.options.ResyncPeriod)
 	defer resync.Stop()
+	look := e.options.Clock.NewTicker(lookInterval)
+	defer look.Stop()
 	for {
 		_, changed := t.Facts()
 		select {
 		case <-t.ctx.Done():
 			return
+		case <-look.C():
+			e.look(t)
+		case <-t.freed:
+			e.enqueueTenant(t, func(*controller) bool { return true })
 		case <-changed:
 			e.enqueueTenant(t, func(c *controller) bool { return c.kind.UsesFacts })
 		case <-resync.C():
 			e.enqueueTenant(t, func(*controller) bool { return true })
 		}
 	}
+}
+
+// untilDone repeats a step until it succeeds, or reports that the tenant is disengaged.
+func (e *Engine) untilDone(t *tenant, step func(*tenant) error, failed string) bool {
+	for err := step(t); err != nil; err = step(t) {
+		if t.ctx.Err() != nil {
+			return false
+		}
+		ctrl.LoggerFrom(t.ctx).Error(err, failed)
+		if !e.pause(t.ctx, time.Second) {
+			return false
+		}
+	}
+	return true
 }
 
 // pause waits; it reports whether to go on.
@@ -69,7 +84,9 @@ func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
 // watched is a kind of object of a tenant that the engine looks at.
 type watched struct {
 	object client.Object
-	handle func(object client.Object, deleted bool)
+	// witness is told of deletions that are seen to happen; it may be nil.
+	witness func(client.Object)
+	handle  func(object client.Object, deleted bool)
 }
 
 // watchTenant subscribes to a tenant's caches and waits until they are synced.
@@ -85,7 +102,7 @@ func (e *Engine) watchTenant(t *tenant) error {
 	}
 	var synced []toolscache.InformerSynced
 	for _, w := range watches {
-		registration, err := subscribe(t.ctx, t.GetCache(), w.object, w.handle)
+		registration, err := subscribe(t.ctx, t.GetCache(), w.object, w.witness, w.handle)
 		if err != nil {
 			return fmt.Errorf("watching tenant %T: %w", w.object, err)
 		}
@@ -101,15 +118,15 @@ func (e *Engine) watchTenant(t *tenant) error {
 func (e *Engine) watches(t *tenant) []watched {
 	var watches []watched
 	for _, c := range e.controllers {
-		watches = append(watches, watched{c.kind.New(), c.tenantEvent(t)})
+		watches = append(watches, watched{c.kind.New(), c.sawDeletion(t), c.tenantEvent(t)})
 		for _, used := range c.kind.Uses {
-			watches = append(watches, watched{used, func(client.Object, bool) {}})
+			watches = append(watches, watched{used, nil, func(client.Object, bool) {}})
 		}
 		for _, trigger := range c.kind.Triggers {
-			watches = append(watches, watched{trigger, c.triggerEvent(t)})
+			watches = append(watches, watched{trigger, nil, c.triggerEvent(t)})
 		}
 		for _, references := range c.kind.References {
-			watches = append(watches, watched{references.From, c.referrerEvent(t, references)})
+			watches = append(watches, watched{references.From, nil, c.referrerEvent(t, references)})
 		}
 	}
 	return watches
@@ -120,6 +137,9 @@ func (c *controller) tenantEvent(t *tenant) func(client.Object, bool) {
 	return func(object client.Object, deleted bool) {
 		r := request{Tenant: t.ID, NamespacedName: client.ObjectKeyFromObject(object)}
 		c.tenantWrites.observe(overlayKey{t.ID, r.NamespacedName}, object, deleted)
+		if !deleted && !object.GetDeletionTimestamp().IsZero() {
+			c.sawDeletion(t)(object)
+		}
 		if !t.synced.Load() || c.kind.Direction == kind.Up && !c.kind.Mirror {
 			return
 		}
@@ -129,6 +149,15 @@ func (c *controller) tenantEvent(t *tenant) func(client.Object, bool) {
 			p = begin
 		}
 		c.queue.Add(r, p)
+	}
+}
+
+// sawDeletion records that somebody in the tenant deletes an object, or has deleted it.
+func (c *controller) sawDeletion(t *tenant) func(client.Object) {
+	return func(object client.Object) {
+		if c.kind.Direction == kind.Down {
+			c.witness.saw(request{Tenant: t.ID, NamespacedName: client.ObjectKeyFromObject(object)}, object.GetUID())
+		}
 	}
 }
 

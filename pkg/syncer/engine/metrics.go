@@ -21,6 +21,8 @@ type metrics struct {
 	outcomes   *prometheus.CounterVec
 	tenants    prometheus.Gauge
 	queueDepth *prometheus.GaugeVec
+	braked     prometheus.Gauge
+	deletions  *prometheus.CounterVec
 }
 
 // newMetrics makes the collectors and registers them; collectors that an
@@ -40,7 +42,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 			Namespace: namespace, Subsystem: subsystem, Name: "writes_total", Help: "Write requests by the cluster they went to.",
 		}, []string{"kind", "cluster", "verb"}),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "reconciles_total", Help: "Reconciles by outcome: done, waiting, rejected, failed.",
+			Namespace: namespace, Subsystem: subsystem, Name: "reconciles_total", Help: "Reconciles by outcome: done, waiting, rejected, failed, held.",
 		}, []string{"kind", "direction", "outcome"}),
 		tenants: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "tenants_synced", Help: "Tenants that are connected and synced.",
@@ -48,6 +50,12 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		queueDepth: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "queue_depth", Help: "Requests that wait for a worker.",
 		}, []string{"kind", "direction"}),
+		braked: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "tenants_braked", Help: "Tenants whose deletions are held.",
+		}),
+		deletions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "deletions_held_total", Help: "Deletions of super objects that were held.",
+		}, []string{"kind"}),
 	}
 	return m, m.register(registerer)
 }
@@ -59,7 +67,8 @@ func (m *metrics) register(registerer prometheus.Registerer) error {
 	return errors.Join(
 		registerOrReuse(registerer, &m.queueWait), registerOrReuse(registerer, &m.latency),
 		registerOrReuse(registerer, &m.writes), registerOrReuse(registerer, &m.outcomes),
-		registerOrReuse(registerer, &m.tenants), registerOrReuse(registerer, &m.queueDepth))
+		registerOrReuse(registerer, &m.tenants), registerOrReuse(registerer, &m.queueDepth),
+		registerOrReuse(registerer, &m.braked), registerOrReuse(registerer, &m.deletions))
 }
 
 func registerOrReuse[C prometheus.Collector](registerer prometheus.Registerer, collector *C) error {
@@ -76,6 +85,10 @@ func registerOrReuse[C prometheus.Collector](registerer prometheus.Registerer, c
 
 func (m *metrics) wrote(t *kind.Translator, cluster, verb string) {
 	m.writes.WithLabelValues(t.Name, cluster, verb).Inc()
+}
+
+func (m *metrics) held(t *kind.Translator) {
+	m.deletions.WithLabelValues(t.Name).Inc()
 }
 
 func (m *metrics) finished(t *kind.Translator, outcome string) {

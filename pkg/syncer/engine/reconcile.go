@@ -71,12 +71,16 @@ func (p *pass) load(ctx context.Context) error {
 	p.super = c.superWrites.latest(overlayKey{t.ID, p.superKey}, superObject)
 	p.ahead = p.tenant != tenantObject || p.super != superObject
 	if p.super == nil {
+		p.settled("")
 		return nil
 	}
 	var stamped bool
 	if p.owner, stamped = identity.Of(p.super); !stamped || !p.owns(p.owner) {
 		p.super = nil
 		return kind.Reject("metadata.name", "the platform holds another object of this name in the super cluster; choose another name")
+	}
+	if p.tenant != nil && p.tenant.GetUID() == p.owner.UID {
+		p.settled(p.owner.UID)
 	}
 	return nil
 }
@@ -123,6 +127,7 @@ func (p *pass) apply(ctx context.Context) error {
 	if names.IsReserved(p.request.Name) {
 		return kind.Reject("metadata.name", "names that begin like %q are kept for the platform; choose another name", p.request.Name)
 	}
+	p.tenantCluster.brake.present(p.orphanKey())
 	if err := p.namespaceReady(ctx); err != nil {
 		return err
 	}
@@ -140,12 +145,15 @@ func (p *pass) apply(ctx context.Context) error {
 	desired.SetNamespace(p.superKey.Namespace)
 	desired.SetName(p.superKey.Name)
 	identity.Stamp(desired, p.identity(), p.tenantCluster.VirtualCluster)
+	p.keepOrigin(desired)
 	switch {
 	case p.super == nil:
+		p.setOrigin(desired)
 		if err := p.createSuper(ctx, desired); err != nil {
 			return err
 		}
 	case !equality.Semantic.DeepEqual(p.super, desired):
+		p.setOrigin(desired)
 		if err := p.patchSuper(ctx, desired); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
@@ -52,7 +53,7 @@ func (p *pass) referred(ctx context.Context) bool {
 }
 
 func (p *pass) referredFrom(ctx context.Context, from client.Object) (bool, error) {
-	list, err := p.listOf(from)
+	list, err := listOf(p.tenantCluster.GetScheme(), from)
 	if err != nil {
 		return false, err
 	}
@@ -62,8 +63,7 @@ func (p *pass) referredFrom(ctx context.Context, from client.Object) (bool, erro
 }
 
 // listOf returns an empty list of an object's kind.
-func (p *pass) listOf(object client.Object) (client.ObjectList, error) {
-	scheme := p.tenantCluster.GetScheme()
+func listOf(scheme *runtime.Scheme, object client.Object) (client.ObjectList, error) {
 	gvk, err := apiutil.GVKForObject(object, scheme)
 	if err != nil {
 		return nil, err

@@ -14,7 +14,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/identity"
@@ -26,7 +25,7 @@ import (
 func (e *Engine) watchSuper(ctx context.Context) error {
 	var synced []toolscache.InformerSynced
 	watch := func(object client.Object, handle func(object client.Object, deleted bool)) error {
-		registration, err := subscribe(ctx, e.options.Super.GetCache(), object, handle)
+		registration, err := subscribe(ctx, e.options.Super.GetCache(), object, nil, handle)
 		if err != nil {
 			return fmt.Errorf("watching super %T: %w", object, err)
 		}
@@ -50,8 +49,10 @@ func (e *Engine) watchSuper(ctx context.Context) error {
 	return nil
 }
 
-// subscribe calls handle for every change that a cache sees.
-func subscribe(ctx context.Context, objects cache.Cache, object client.Object, handle func(object client.Object, deleted bool)) (toolscache.ResourceEventHandlerRegistration, error) {
+// subscribe calls handle for every change that a cache sees, and before it
+// witness, unless that is nil, for a deletion that the watch has seen happen: of
+// one that a later list only implies nobody knows why.
+func subscribe(ctx context.Context, objects cache.Cache, object client.Object, witness func(client.Object), handle func(object client.Object, deleted bool)) (toolscache.ResourceEventHandlerRegistration, error) {
 	informer, err := objects.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 	if err != nil {
 		return nil, err
@@ -60,12 +61,18 @@ func subscribe(ctx context.Context, objects cache.Cache, object client.Object, h
 		AddFunc:    func(added any) { handle(added.(client.Object), false) },
 		UpdateFunc: func(_, updated any) { handle(updated.(client.Object), false) },
 		DeleteFunc: func(deleted any) {
-			if last, ok := deleted.(toolscache.DeletedFinalStateUnknown); ok {
+			last, implied := deleted.(toolscache.DeletedFinalStateUnknown)
+			if implied {
 				deleted = last.Obj
 			}
-			if object, ok := deleted.(client.Object); ok {
-				handle(object, true)
+			object, ok := deleted.(client.Object)
+			if !ok {
+				return
 			}
+			if witness != nil && !implied {
+				witness(object)
+			}
+			handle(object, true)
 		},
 	})
 }
@@ -236,39 +243,30 @@ func (e *Engine) wakeNamespace(t *tenant, tenantNamespace string) {
 	}
 }
 
-// each calls handle for every object that a cache holds.
+// each calls handle for every object that a cache holds, and logs why it cannot.
 func (e *Engine) each(ctx context.Context, cached client.Reader, object client.Object, options []client.ListOption, handle func(client.Object, bool)) {
-	log := ctrl.LoggerFrom(ctx)
-	scheme := e.options.Super.GetScheme()
-	gvk, err := apiutil.GVKForObject(object, scheme)
-	if err != nil {
-		log.Error(err, "Kind is not in the scheme")
-		return
+	if err := e.tryEach(ctx, cached, object, options, func(object client.Object) { handle(object, false) }); err != nil && ctx.Err() == nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Cannot list from the cache")
 	}
-	gvk.Kind += "List"
-	made, err := scheme.New(gvk)
+}
+
+// tryEach calls handle for every object that a cache holds.
+func (e *Engine) tryEach(ctx context.Context, cached client.Reader, object client.Object, options []client.ListOption, handle func(client.Object)) error {
+	list, err := listOf(e.options.Super.GetScheme(), object)
 	if err != nil {
-		log.Error(err, "List kind is not in the scheme", "kind", gvk)
-		return
-	}
-	list, ok := made.(client.ObjectList)
-	if !ok {
-		return
+		return err
 	}
 	if err := cached.List(ctx, list, options...); err != nil {
-		if ctx.Err() == nil {
-			log.Error(err, "Cannot list from the cache", "kind", gvk)
-		}
-		return
+		return fmt.Errorf("listing %T: %w", object, err)
 	}
 	items, err := meta.ExtractList(list)
 	if err != nil {
-		log.Error(err, "Cannot read a list", "kind", gvk)
-		return
+		return fmt.Errorf("reading a list of %T: %w", object, err)
 	}
 	for _, item := range items {
 		if listed, ok := item.(client.Object); ok {
-			handle(listed, false)
+			handle(listed)
 		}
 	}
+	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"context"
 	"sync/atomic"
 
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"virtualcluster.io/virtualcluster/pkg/fleet"
@@ -22,10 +24,22 @@ type tenant struct {
 	client client.Client
 	super  client.Reader
 	synced atomic.Bool
+	brake  *brake
+	// freed asks for a pass over everything: deletions were held, and may go on.
+	freed chan struct{}
+
+	// cluster is the identity of the tenant's cluster. It is set before synced.
+	cluster types.UID
+	// version is the latest known of the tenant's database; follow alone uses it.
+	version string
 }
 
+// newTenant returns a tenant with a brake of the default policy.
 func newTenant(ctx context.Context, t *fleet.Tenant) *tenant {
-	return &tenant{Tenant: t, ctx: ctx, client: t.GetClient(), names: names.Tenant{ID: t.ID, Name: t.Name}}
+	return &tenant{
+		Tenant: t, ctx: ctx, client: t.GetClient(), names: names.Tenant{ID: t.ID, Name: t.Name},
+		brake: newBrake(BrakePolicy{}, clock.RealClock{}), freed: make(chan struct{}, 1),
+	}
 }
 
 // env returns what a kind may know about the tenant.

@@ -86,6 +86,9 @@ func (p *pass) removeSuper(ctx context.Context, grace *int64) error {
 	if p.endAsked(grace) {
 		return nil
 	}
+	if err := p.mayRemove(ctx); err != nil {
+		return err
+	}
 	if p.tenant == nil || p.tenant.GetUID() != p.owner.UID {
 		live, err := p.read(ctx, p.tenantCluster.GetAPIReader(), p.request.NamespacedName)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,6 +24,7 @@ import (
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/fleet"
+	"virtualcluster.io/virtualcluster/pkg/syncer/engine"
 )
 
 const (
@@ -54,6 +56,11 @@ type Options struct {
 	Connections Connections
 	// Synced reports whether the tenant of this id takes part in the sync.
 	Synced func(id string) bool
+	// Held returns why the tenant's deletions are held, or nil; known is false
+	// for a tenant that does not take part.
+	Held func(id string) (hold *engine.Hold, known bool)
+	// Recorder writes events about VirtualClusters.
+	Recorder events.EventRecorder
 	// Clock is the real clock by default.
 	Clock clock.PassiveClock
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -21,6 +22,7 @@ import (
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/fleet"
 	"virtualcluster.io/virtualcluster/pkg/identity"
+	"virtualcluster.io/virtualcluster/pkg/syncer/engine"
 )
 
 var key = types.NamespacedName{Namespace: "default", Name: "demo"}
@@ -29,6 +31,8 @@ var key = types.NamespacedName{Namespace: "default", Name: "demo"}
 type connections struct {
 	tenant *fleet.Tenant
 	err    error
+	hold   *engine.Hold
+	events chan string
 }
 
 func (c *connections) State(types.NamespacedName) (*fleet.Tenant, error) { return c.tenant, c.err }
@@ -36,6 +40,8 @@ func (c *connections) Changes() <-chan types.NamespacedName              { retur
 
 func newReconciler(t *testing.T, c *connections, synced bool, objects ...client.Object) (*Reconciler, client.Client) {
 	t.Helper()
+	recorder := events.NewFakeRecorder(8)
+	c.events = recorder.Events
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), tenancyv1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
@@ -46,6 +52,7 @@ func newReconciler(t *testing.T, c *connections, synced bool, objects ...client.
 		Build()
 	return New(Options{
 		SuperClient: superClient, SuperReader: superClient, Connections: c, Synced: func(string) bool { return synced },
+		Held: func(string) (*engine.Hold, bool) { return c.hold, synced }, Recorder: recorder,
 	}), superClient
 }
 

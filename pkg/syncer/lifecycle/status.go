@@ -6,6 +6,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -20,20 +21,29 @@ import (
 // fieldManager owns the syncer's fields of a VirtualCluster's status.
 const fieldManager = "syncer"
 
-// report writes the condition SyncerReady and the number of pods, if they changed.
+// report writes the syncer's conditions and the number of pods, if they changed.
 func (r *Reconciler) report(ctx context.Context, vc *tenancyv1alpha1.VirtualCluster) error {
 	pods, err := r.countPods(ctx, string(vc.UID))
 	if err != nil {
 		return err
 	}
-	conditions := append([]metav1.Condition(nil), vc.Status.Conditions...)
+	conditions := slices.Clone(vc.Status.Conditions)
 	wanted := r.condition(vc)
 	wanted.LastTransitionTime = metav1.NewTime(r.options.Clock.Now())
-	changed := meta.SetStatusCondition(&conditions, wanted)
+	ours := []metav1.Condition{wanted}
+	if deletions := r.deletions(vc); deletions != nil {
+		r.tellHold(vc, deletions)
+		ours = append(ours, *deletions)
+	}
+	changed := false
+	for i, condition := range ours {
+		changed = meta.SetStatusCondition(&conditions, condition) || changed
+		ours[i] = *meta.FindStatusCondition(conditions, condition.Type)
+	}
 	if !changed && vc.Status.Pods != nil && *vc.Status.Pods == pods {
 		return nil
 	}
-	return r.apply(ctx, vc, *meta.FindStatusCondition(conditions, wanted.Type), pods)
+	return r.apply(ctx, vc, ours, pods)
 }
 
 // condition says whether the tenant takes part in the sync.
@@ -79,17 +89,21 @@ func (r *Reconciler) countPods(ctx context.Context, id string) (int32, error) {
 }
 
 // apply writes the syncer's part of the status, and nothing else.
-func (r *Reconciler) apply(ctx context.Context, vc *tenancyv1alpha1.VirtualCluster, condition metav1.Condition, pods int32) error {
-	asMap, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&condition)
-	if err != nil {
-		return fmt.Errorf("encoding the condition: %w", err)
+func (r *Reconciler) apply(ctx context.Context, vc *tenancyv1alpha1.VirtualCluster, ours []metav1.Condition, pods int32) error {
+	conditions := make([]any, 0, len(ours))
+	for i := range ours {
+		condition, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&ours[i])
+		if err != nil {
+			return fmt.Errorf("encoding a condition: %w", err)
+		}
+		conditions = append(conditions, condition)
 	}
 	patch := &unstructured.Unstructured{Object: map[string]any{
 		"metadata": map[string]any{"name": vc.Name, "namespace": vc.Namespace, "uid": string(vc.UID)},
-		"status":   map[string]any{"conditions": []any{asMap}, "pods": int64(pods)},
+		"status":   map[string]any{"conditions": conditions, "pods": int64(pods)},
 	}}
 	patch.SetGroupVersionKind(tenancyv1alpha1.GroupVersion.WithKind("VirtualCluster"))
-	err = r.options.SuperClient.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(patch),
+	err := r.options.SuperClient.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(patch),
 		client.FieldOwner(fieldManager), client.ForceOwnership)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("applying the status: %w", err)
