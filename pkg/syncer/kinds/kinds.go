@@ -17,6 +17,8 @@ func All() []*kind.Translator {
 		service().Translator(),
 		endpointSlice().Translator(),
 		pod.Kind().Translator(),
+		persistentVolumeClaim().Translator(),
+		persistentVolume().Translator(),
 		event().Translator(),
 		storageClass().Translator(),
 		priorityClass().Translator(),
