@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -23,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"virtualcluster.io/virtualcluster/pkg/controlplane/pki"
+	processtest "virtualcluster.io/virtualcluster/test/framework/process"
 )
 
 // Roles of a control plane: RoleSuper runs every controller, RoleTenant those
@@ -72,10 +72,8 @@ type Instance struct {
 	// removed when the test ends.
 	Dir string
 
-	// exited is closed when the process has ended; exit says how from then on.
-	exited <-chan struct{}
-	exit   *os.ProcessState
-	pid    int
+	arguments []string
+	process   *processtest.Process
 }
 
 // Start starts a control plane and returns when it is ready. It is stopped
@@ -115,13 +113,9 @@ func Start(t testing.TB, options Options) *Instance {
 	if err != nil {
 		t.Fatalf("preparing the control plane: %v", err)
 	}
-	if err := instance.run(binary, options, port); err != nil {
-		t.Fatalf("starting the control plane: %v", err)
-	}
-	t.Cleanup(func() { instance.stop(t) })
-	if err := instance.waitReady(t.Context()); err != nil {
-		t.Fatalf("waiting for the control plane: %v\nthe end of its log:\n%s", err, instance.log())
-	}
+	instance.arguments = append([]string{binary}, instance.flags(options, port)...)
+	t.Cleanup(func() { instance.Stop(t) })
+	instance.Restart(t)
 	return instance
 }
 
@@ -193,62 +187,77 @@ func (i *Instance) writePKI(files map[string][]byte) error {
 	return nil
 }
 
-// run starts the process, with its output in a file.
-func (i *Instance) run(binary string, options Options, port int) error {
-	output, err := os.Create(i.logFile())
+func (i *Instance) flags(options Options, port int) []string {
+	return []string{
+		"control-plane",
+		"--role=" + options.Role,
+		"--data-dir=" + i.DataDir(),
+		"--pki-dir=" + i.pkiDir(),
+		"--service-cluster-ip-range=" + options.ServiceCIDR,
+		"--advertise-address=" + advertised,
+		"--bind-address=127.0.0.1",
+		"--secure-port=" + strconv.Itoa(port),
+	}
+}
+
+// run starts the process, with its output at the end of a file.
+func (i *Instance) run() error {
+	output, err := os.OpenFile(i.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer output.Close()
-	command := exec.Command(binary, "control-plane", //nolint:noctx // stopped by stop, which gives it time.
-		"--role="+options.Role,
-		"--data-dir="+filepath.Join(i.Dir, "data"),
-		"--pki-dir="+i.pkiDir(),
-		"--service-cluster-ip-range="+options.ServiceCIDR,
-		"--advertise-address="+advertised,
-		"--bind-address=127.0.0.1",
-		"--secure-port="+strconv.Itoa(port),
-	)
+	command := exec.Command(i.arguments[0], i.arguments[1:]...) //nolint:noctx,gosec // stopped by Stop, which gives it time; the repository's own binary.
 	command.Stdout, command.Stderr = output, output
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, exited := make(chan error), make(chan struct{})
-	go func() {
-		// The death signal is sent when the thread ends that started the
-		// process: keep it until the process has ended.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := command.Start()
-		started <- err
-		if err == nil {
-			defer close(exited)
-			// How the process ended is in its state; an error here says no more.
-			i.exit, _ = command.Process.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	i.exited, i.pid = exited, command.Process.Pid
-	return nil
+	i.process, err = processtest.Start(command)
+	return err
 }
 
-func (i *Instance) stop(t testing.TB) {
+// Restart starts the control plane after Stop or Kill, at the same address and
+// with what DataDir holds, and returns when it is ready.
+func (i *Instance) Restart(t testing.TB) {
+	t.Helper()
+	if err := i.run(); err != nil {
+		t.Fatalf("starting the control plane: %v", err)
+	}
+	if err := i.waitReady(t.Context()); err != nil {
+		t.Fatalf("waiting for the control plane: %v\nthe end of its log:\n%s", err, i.log())
+	}
+}
+
+// Stop stops the control plane in order. It does nothing to one that has ended.
+func (i *Instance) Stop(t testing.TB) {
+	t.Helper()
+	if i.process == nil {
+		return
+	}
 	i.signal(t, syscall.SIGTERM)
 	timer := time.NewTimer(stopTimeout)
 	defer timer.Stop()
 	select {
-	case <-i.exited:
+	case <-i.process.Exited():
 	case <-timer.C:
-		i.signal(t, syscall.SIGKILL)
-		<-i.exited
+		i.Kill(t)
 		t.Errorf("the control plane did not stop in %s; the end of its log:\n%s", stopTimeout, i.log())
 	}
 }
 
+// Kill ends the control plane as a crash does.
+func (i *Instance) Kill(t testing.TB) {
+	t.Helper()
+	if err := i.process.Kill(); err != nil {
+		t.Error(err)
+	}
+}
+
+// DataDir is where the database lies. It may be copied, or put back, while the
+// control plane is stopped.
+func (i *Instance) DataDir() string { return filepath.Join(i.Dir, "data") }
+
 // signal tells the process to end; it may have done so already.
 func (i *Instance) signal(t testing.TB, signal syscall.Signal) {
-	if err := syscall.Kill(i.pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
-		t.Errorf("sending %s to the control plane: %v", signal, err)
+	if err := i.process.Signal(signal); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -264,8 +273,8 @@ func (i *Instance) waitReady(ctx context.Context) error {
 	last := errors.New("it was not asked yet")
 	for {
 		select {
-		case <-i.exited:
-			return fmt.Errorf("it ended: %s", i.exit)
+		case <-i.process.Exited():
+			return fmt.Errorf("it ended: %s", i.process.Exit())
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", ctx.Err(), last)
 		case <-ticker.C:

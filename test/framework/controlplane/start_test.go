@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 )
@@ -61,14 +62,47 @@ func TestStopsWithClientsConnected(t *testing.T) {
 	started := time.Now()
 	instance.signal(t, syscall.SIGTERM)
 	select {
-	case <-instance.exited:
+	case <-instance.process.Exited():
 	case <-time.After(stopTimeout):
 	}
 	if took := time.Since(started); took > limit {
 		t.Errorf("stopping took %s, want at most %s; the end of its log:\n%s", took, limit, instance.log())
-	} else if !instance.exit.Success() {
-		t.Errorf("it ended with %s; the end of its log:\n%s", instance.exit, instance.log())
+	} else if !instance.process.Exit().Success() {
+		t.Errorf("it ended with %s; the end of its log:\n%s", instance.process.Exit(), instance.log())
 	} else {
 		t.Logf("stopping took %s", took)
+	}
+}
+
+// TestRestart: what was written before a crash is there after it, also when the
+// database has been compacted meanwhile.
+func TestRestart(t *testing.T) {
+	instance := Start(t, Options{})
+	client, err := kubernetes.NewForConfig(instance.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := client.CoreV1().Namespaces().Get(t.Context(), "default", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	instance.Compact(t)
+	instance.Kill(t)
+	if _, err := client.CoreV1().Namespaces().Get(t.Context(), "default", metav1.GetOptions{}); err == nil {
+		t.Error("a killed control plane answers")
+	}
+	instance.Restart(t)
+	after, err := client.CoreV1().Namespaces().Get(t.Context(), "default", metav1.GetOptions{})
+	if err != nil || after.UID != before.UID {
+		t.Errorf("namespace %v, error %v, want UID %s", after, err, before.UID)
+	}
+	watcher, err := client.CoreV1().Namespaces().Watch(t.Context(), metav1.ListOptions{ResourceVersion: before.ResourceVersion})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watcher.Stop()
+	first := <-watcher.ResultChan()
+	if err := apierrors.FromObject(first.Object); !apierrors.IsResourceExpired(err) {
+		t.Errorf("watching from before the compaction: %s %v, want Expired", first.Type, err)
 	}
 }
