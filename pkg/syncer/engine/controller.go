@@ -40,6 +40,8 @@ type controller struct {
 	// grace they were given, until the cache shows it.
 	superDeletions *overlay
 	witness        *witness
+	// tenantDeletions holds the tenant objects that were removed at once.
+	tenantDeletions *overlay
 }
 
 func newController(e *Engine, translator *kind.Translator) *controller {
@@ -53,7 +55,7 @@ func newController(e *Engine, translator *kind.Translator) *controller {
 			baseDelay:   e.options.BaseDelay, maxDelay: e.options.MaxDelay,
 		}),
 		tenantWrites: newOverlay(e.options.Clock), superWrites: newOverlay(e.options.Clock), attachmentWrites: newOverlay(e.options.Clock),
-		superDeletions: newOverlay(e.options.Clock), witness: newWitness(),
+		superDeletions: newOverlay(e.options.Clock), tenantDeletions: newOverlay(e.options.Clock), witness: newWitness(),
 	}
 }
 

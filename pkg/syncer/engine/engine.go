@@ -201,6 +201,7 @@ func (e *Engine) disengage(t *tenant) {
 		c.attachmentWrites.dropTenant(t.ID)
 		c.superDeletions.dropTenant(t.ID)
 		c.witness.dropTenant(t.ID)
+		c.tenantDeletions.dropTenant(t.ID)
 	}
 }
 

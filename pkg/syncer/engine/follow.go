@@ -140,6 +140,9 @@ func (c *controller) tenantEvent(t *tenant) func(client.Object, bool) {
 		if !deleted && !object.GetDeletionTimestamp().IsZero() {
 			c.sawDeletion(t)(object)
 		}
+		if deleted {
+			c.tenantDeletions.forget(overlayKey{t.ID, r.NamespacedName})
+		}
 		if !t.synced.Load() || c.kind.Direction == kind.Up && !c.kind.Mirror {
 			return
 		}

@@ -20,6 +20,10 @@ import (
 // and a successor of the same name could run beside them.
 const orphanGrace = 1
 
+// endPatience is how long an object may be on its way out before its deletion
+// is asked for again.
+const endPatience = 5 * time.Second
+
 // process runs a kind of Lifecycle Process: an object that runs once.
 func (p *pass) process(ctx context.Context) (time.Duration, error) {
 	switch {
@@ -47,7 +51,7 @@ func (p *pass) absent(ctx context.Context) (time.Duration, error) {
 	case k.Finished(p.tenant) || !p.selected(ctx):
 		return 0, nil
 	case k.Bound(p.tenant):
-		return 0, p.vanished(ctx)
+		return p.vanished(ctx)
 	default:
 		return p.keepRunning(ctx)
 	}
@@ -76,7 +80,7 @@ func (p *pass) terminate(ctx context.Context) (time.Duration, error) {
 		if err != nil || !gone {
 			return 0, err
 		}
-		return 0, p.endTenant(ctx)
+		return p.endTenant(ctx)
 	}
 	deadline := p.tenant.GetDeletionTimestamp().Time
 	if superDeadline := p.super.GetDeletionTimestamp(); superDeadline == nil || superDeadline.After(deadline.Add(time.Second)) {
@@ -93,10 +97,10 @@ func (p *pass) terminate(ctx context.Context) (time.Duration, error) {
 }
 
 // vanished ends the tenant's object of a super object that somebody removed.
-func (p *pass) vanished(ctx context.Context) error {
+func (p *pass) vanished(ctx context.Context) (time.Duration, error) {
 	gone, err := p.confirmSuperGone(ctx)
 	if err != nil || !gone {
-		return err
+		return 0, err
 	}
 	return p.endTenant(ctx)
 }
@@ -109,24 +113,47 @@ func (p *pass) terminateTenant(ctx context.Context) error {
 }
 
 // endTenant removes the tenant's object at once: what it stood for is gone. An
-// object that finalizers hold after that needs nothing more of us.
-func (p *pass) endTenant(ctx context.Context) error {
+// object that finalizers hold after that needs nothing more of us. One that
+// nothing holds is going, unless whoever deleted it died in the middle: an API
+// server marks the object first and removes it then, and stops in between when
+// its client's connection breaks. No kubelet of the tenant asks again; we do.
+func (p *pass) endTenant(ctx context.Context) (time.Duration, error) {
 	if grace := p.tenant.GetDeletionGracePeriodSeconds(); grace != nil && *grace == 0 {
-		return nil
+		if len(p.tenant.GetFinalizers()) > 0 {
+			return 0, nil
+		}
+		going := p.controller.engine.options.Clock.Since(p.tenant.GetDeletionTimestamp().Time)
+		asked := p.controller.tenantDeletions.latest(p.tenantKey(), nil)
+		if going < endPatience || (asked != nil && asked.GetUID() == p.tenant.GetUID()) {
+			return overlayTTL + time.Second, nil
+		}
 	}
-	return p.deleteTenant(ctx, 0)
+	return 0, p.deleteTenant(ctx, 0)
 }
 
 func (p *pass) deleteTenant(ctx context.Context, grace int64) error {
 	uid := p.tenant.GetUID()
+	if grace == 0 {
+		// Before the deletion, whose event takes the note away.
+		asked := p.controller.kind.New()
+		asked.SetUID(uid)
+		p.controller.tenantDeletions.created(p.tenantKey(), asked)
+	}
 	err := p.tenantCluster.client.Delete(ctx, p.tenant,
 		client.Preconditions{UID: &uid}, client.GracePeriodSeconds(grace))
 	p.wroteTenant("delete")
-	p.controller.tenantWrites.forget(overlayKey{p.tenantCluster.ID, p.request.NamespacedName})
+	p.controller.tenantWrites.forget(p.tenantKey())
+	if err != nil {
+		p.controller.tenantDeletions.forget(p.tenantKey())
+	}
 	if err := ignoreGone(err); err != nil {
 		return fmt.Errorf("deleting the tenant's object: %w", err)
 	}
 	return nil
+}
+
+func (p *pass) tenantKey() overlayKey {
+	return overlayKey{p.tenantCluster.ID, p.request.NamespacedName}
 }
 
 // confirmSuperGone reads the super cluster live: a cache that shows nothing may

@@ -201,6 +201,56 @@ func TestAnEndIsAskedForOnce(t *testing.T) {
 	}
 }
 
+// TestADeletionThatWasCutShortIsAskedForAgain: an API server that lost its
+// client in the middle of a deletion leaves an object behind that is marked as
+// gone and that nothing holds.
+func TestADeletionThatWasCutShortIsAskedForAgain(t *testing.T) {
+	cases := map[string]struct {
+		marked     time.Duration // ago
+		finalizers []string
+		want       int
+	}{
+		"marked long ago":    {time.Minute, nil, 1},
+		"marked just now":    {0, nil, 0},
+		"held by finalizers": {time.Minute, []string{"example.com/stay"}, 0},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			grace, marked := int64(0), metav1.NewTime(time.Now().Add(-tc.marked))
+			objects := tenantObjects("new")
+			objects[1].SetDeletionGracePeriodSeconds(&grace)
+			objects[1].SetDeletionTimestamp(&marked)
+			objects[1].SetFinalizers([]string{"the fake client needs one"})
+			tenantSide, deletions := newSide(objects...), 0
+			tenantSide.intercept(interceptor.Funcs{
+				Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+					err := c.Get(ctx, key, o, opts...)
+					o.SetFinalizers(tc.finalizers)
+					return err
+				},
+				Delete: func(_ context.Context, _ client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+					deletion := new(client.DeleteOptions).ApplyOptions(opts)
+					if o.GetName() != "web" || *deletion.GracePeriodSeconds != 0 || *deletion.Preconditions.UID != "new" {
+						t.Errorf("deletion of %s: %+v", o.GetName(), deletion)
+					}
+					deletions++
+					return nil // the cache shows nothing of it
+				},
+			})
+			superSide := newSide(superObjects("new")[0])
+			pass := newPasses(t, process().Translator(), types.NamespacedName{Namespace: "shop", Name: "web"}, tenantSide, superSide)
+			for range 3 {
+				if err := pass(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if deletions != tc.want {
+				t.Errorf("%d deletions, want %d", deletions, tc.want)
+			}
+		})
+	}
+}
+
 // TestStepsDoNotWaitForEachOther: what the super cluster refuses to change does
 // not hide how the pod does, and a report that is refused stops no token.
 func TestStepsDoNotWaitForEachOther(t *testing.T) {
