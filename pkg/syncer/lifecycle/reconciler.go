@@ -66,14 +66,17 @@ type Options struct {
 }
 
 // Reconciler serves VirtualClusters. It is safe for concurrent use.
-type Reconciler struct{ options Options }
+type Reconciler struct {
+	options  Options
+	starting *starting
+}
 
 // New returns a reconciler; SetupWithManager registers it.
 func New(options Options) *Reconciler {
 	if options.Clock == nil {
 		options.Clock = clock.RealClock{}
 	}
-	return &Reconciler{options: options}
+	return &Reconciler{options: options, starting: newStarting()}
 }
 
 // SetupWithManager registers the reconciler, which also runs when a connection changes.
@@ -109,6 +112,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	var vc tenancyv1alpha1.VirtualCluster
 	if err := r.options.SuperClient.Get(ctx, req.NamespacedName, &vc); err != nil {
+		r.starting.forget(req.NamespacedName)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if !vc.DeletionTimestamp.IsZero() {

@@ -52,8 +52,11 @@ func (r *Reconciler) condition(vc *tenancyv1alpha1.VirtualCluster) metav1.Condit
 		Type: tenancyv1alpha1.ConditionSyncerReady, Status: metav1.ConditionFalse, ObservedGeneration: vc.Generation,
 	}
 	tenant, err := r.options.Connections.State(client.ObjectKeyFromObject(vc))
-	wasReady := meta.IsStatusConditionTrue(vc.Status.Conditions, tenancyv1alpha1.ConditionSyncerReady)
+	before := meta.FindStatusCondition(vc.Status.Conditions, tenancyv1alpha1.ConditionSyncerReady)
+	wasReady := before != nil && before.Status == metav1.ConditionTrue
 	switch {
+	case r.starting.isStarting(vc, tenant, err, r.options.Synced, r.options.Clock) && wasReady:
+		return *before
 	case tenant != nil && r.options.Synced(tenant.ID):
 		condition.Status, condition.Reason = metav1.ConditionTrue, tenancyv1alpha1.ReasonReady
 		condition.Message = "connected to the tenant and synced"
