@@ -15,6 +15,14 @@ test-unit: ## Run the unit tests and the import rules.
 test-integration: bin/kube bin/kubectl ## Run the tests that need a real API server, but no pods.
 	go test -count=1 -timeout 15m ./test/framework/... ./test/integration/...
 
+.PHONY: test-journal
+test-journal: bin/kube ## Kill the syncer 50 times during 20,000 writes, and show that nothing is lost. Takes 6 minutes.
+	SYNCER_TEST=full go test -count=1 -timeout 20m -v -run '^TestJournal' ./test/integration/syncer/
+
+.PHONY: test-faults
+test-faults: bin/kube ## Break what the syncer depends on, with many objects and for longer than test-integration does.
+	SYNCER_TEST=full go test -count=1 -timeout 40m -v -skip '^TestJournal' ./test/integration/syncer/
+
 # The last target of `test`: its closing lines are the result of the whole run.
 .PHONY: test-e2e
 test-e2e: machine deps build images ## Run the end-to-end tests on a local super cluster of their own. Needs root.

@@ -4,7 +4,6 @@
 package syncer
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -48,6 +47,10 @@ type environment struct {
 	scheme      *runtime.Scheme
 	super       *controlplanetest.Instance
 	superClient client.WithWatch
+	// superGate and superLine are the way of a syncer program to the super
+	// cluster: it asks line, which leads to gate, which leads to super.
+	superGate *gate
+	superLine *proxy
 }
 
 // tenant is a VirtualCluster with a control plane that the test started.
@@ -56,8 +59,10 @@ type tenant struct {
 	vc     *tenancyv1alpha1.VirtualCluster
 	names  names.Tenant
 	client client.WithWatch
-	// line is the syncer's way to the tenant, which a test can cut.
+	// line and gate are the syncer's way to the tenant: a test can cut one,
+	// and counts at the other.
 	line *proxy
+	gate *gate
 }
 
 func newEnvironment(t *testing.T) *environment {
@@ -73,7 +78,8 @@ func newEnvironment(t *testing.T) *environment {
 	must(t, tenancyv1alpha1.AddToScheme(scheme))
 	super := controlplanetest.Start(t, controlplanetest.Options{Role: controlplanetest.RoleSuper})
 	controlplanetest.InstallCRDs(t, super.Config)
-	e := &environment{root: t, scheme: scheme, super: super}
+	e := &environment{root: t, scheme: scheme, super: super, superGate: newGate(t, super)}
+	e.superLine = newProxy(t, e.superGate.address())
 	e.superClient = newClient(t, e, super)
 	for _, object := range []client.Object{
 		&networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "tenants"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.112.0.0/12"}}},
@@ -112,11 +118,12 @@ func newClient(t *testing.T, e *environment, instance *controlplanetest.Instance
 func (e *environment) addTenant(t *testing.T, name, serviceCIDR string) *tenant {
 	t.Helper()
 	instance := controlplanetest.Start(t, controlplanetest.Options{ServiceCIDR: serviceCIDR})
-	line := newProxy(t, instance.Config.Host)
+	entrance := newGate(t, instance)
+	line := newProxy(t, entrance.address())
 	vc := &tenancyv1alpha1.VirtualCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
 	must(t, e.superClient.Create(t.Context(), vc))
 	tn := &tenant{
-		Instance: instance, vc: vc, names: names.Tenant{ID: string(vc.UID), Name: name}, client: newClient(t, e, instance), line: line,
+		Instance: instance, vc: vc, names: names.Tenant{ID: string(vc.UID), Name: name}, client: newClient(t, e, instance), line: line, gate: entrance,
 	}
 	node := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: tenancyv1alpha1.VirtualNodeName},
@@ -124,7 +131,7 @@ func (e *environment) addTenant(t *testing.T, name, serviceCIDR string) *tenant 
 	}
 	must(t, tn.client.Create(t.Context(), node.DeepCopy()))
 	must(t, tn.client.Status().Patch(t.Context(), node, client.Merge))
-	e.publish(t, tn, bytes.ReplaceAll(instance.Kubeconfig, []byte(instance.Config.Host), []byte("https://"+line.address())), serviceCIDR)
+	e.publish(t, tn, entrance.kubeconfig(t, line.address()), serviceCIDR)
 	return tn
 }
 

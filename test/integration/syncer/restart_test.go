@@ -149,3 +149,11 @@ func testUnreachable(t *testing.T, e *environment, cut, neighbour *tenant, stop 
 	cut.waitRunning(t, "default", "mended")
 	return stop
 }
+
+// cmpVersions says what differs between two looks.
+func cmpVersions(before, after map[string]string) string {
+	if maps.Equal(before, after) {
+		return ""
+	}
+	return cmp.Diff(before, after)
+}
