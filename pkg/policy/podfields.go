@@ -42,21 +42,21 @@ func podSpecFields(f Fields) {
 	const spec = "PodSpec"
 	f.copies(spec, "Volumes", "InitContainers", "Containers", "RestartPolicy", "TerminationGracePeriodSeconds",
 		"ActiveDeadlineSeconds", "ShareProcessNamespace", "SecurityContext", "ImagePullSecrets", "Hostname",
-		"HostAliases", "TopologySpreadConstraints", "HostUsers", "Resources", "HostnameOverride")
-	f.rewrites(spec, "DNSPolicy", "DNSConfig", "NodeSelector", "Affinity", "ServiceAccountName", "DeprecatedServiceAccount",
+		"HostAliases", "TopologySpreadConstraints", "HostUsers", "Resources", "HostnameOverride",
+		"ReadinessGates")
+	f.rewrites(spec, "DNSPolicy", "DNSConfig", "NodeSelector", "Tolerations", "Affinity", "ServiceAccountName", "DeprecatedServiceAccount",
 		"AutomountServiceAccountToken", "RuntimeClassName", "EnableServiceLinks", "NodeName", "SchedulerName",
-		"SchedulingGates", "ReadinessGates", "OS", "Subdomain", "SetHostnameAsFQDN")
+		"SchedulingGates", "OS", "Subdomain", "SetHostnameAsFQDN", "EphemeralContainers")
 	// Admission sets the first three on every pod of the tenant; the sandbox's
-	// overhead is the super cluster's to say; tolerations speak of the virtual
-	// node's taints.
-	f.drops(spec, "Priority", "PriorityClassName", "PreemptionPolicy", "Overhead", "Tolerations")
+	// overhead is the super cluster's to say.
+	f.drops(spec, "Priority", "PriorityClassName", "PreemptionPolicy", "Overhead")
 	f.refuses(spec, "sharing the node's network is not allowed; remove it", "HostNetwork")
 	f.refuses(spec, "sharing the node's processes is not allowed; remove it", "HostPID", "HostIPC")
 	f.refuses(spec, "dynamic resource allocation is not supported yet; remove it", "ResourceClaims")
 	f.refuses(spec, "gang scheduling is not supported yet; remove it", "SchedulingGroup")
 	f.set(spec, Rule{Disposition: Strip, Remedy: "eviction responders are not supported yet; the field has no effect"}, "EvictionResponders")
-	f.set(spec, Rule{Disposition: Strip, Remedy: "debug containers are not supported yet; the container is not started"}, "EphemeralContainers")
 
+	f.copies("PodReadinessGate", "ConditionType")
 	f.copies("HostAlias", "IP", "Hostnames")
 	f.copies("LocalObjectReference", "Name")
 	f.copies("TopologySpreadConstraint", "MaxSkew", "TopologyKey", "WhenUnsatisfiable", "LabelSelector", "MinDomains",
@@ -65,19 +65,20 @@ func podSpecFields(f Fields) {
 
 func volumeFields(f Fields) {
 	const (
-		unsupported = "this volume type is not allowed; use emptyDir, configMap, secret, projected, downwardAPI or image"
-		claims      = "persistent volume claims are not supported yet; use emptyDir"
+		unsupported = "this volume type is not allowed; use persistentVolumeClaim, ephemeral, emptyDir, configMap, secret, projected, downwardAPI or image"
+		inline      = "inline CSI volumes run a driver on the node with the pod's own settings and are not allowed; use persistentVolumeClaim or ephemeral"
 		owner       = "choosing the owner of a file is not supported yet; remove it"
 	)
 	f.copies("Volume", "Name", "VolumeSource")
-	f.copies("VolumeSource", "EmptyDir", "Image", "ConfigMap", "Secret", "Projected")
-	f.rewrites("VolumeSource", "DownwardAPI")
+	f.copies("VolumeSource", "EmptyDir", "Image", "ConfigMap", "Secret", "Projected", "PersistentVolumeClaim")
+	f.rewrites("VolumeSource", "DownwardAPI", "Ephemeral")
 	f.refuses("VolumeSource", "the node's file system is not reachable; use emptyDir", "HostPath")
-	f.refuses("VolumeSource", claims, "PersistentVolumeClaim", "Ephemeral")
+	f.refuses("VolumeSource", inline, "CSI")
 	f.refuses("VolumeSource", unsupported, "GCEPersistentDisk", "AWSElasticBlockStore", "GitRepo", "NFS", "ISCSI", "Glusterfs",
 		"RBD", "FlexVolume", "Cinder", "CephFS", "Flocker", "FC", "AzureFile", "VsphereVolume", "Quobyte", "AzureDisk",
-		"PhotonPersistentDisk", "PortworxVolume", "ScaleIO", "StorageOS", "CSI")
+		"PhotonPersistentDisk", "PortworxVolume", "ScaleIO", "StorageOS")
 
+	f.copies("PersistentVolumeClaimVolumeSource", "ClaimName", "ReadOnly")
 	f.copies("EmptyDirVolumeSource", "Medium", "SizeLimit", "Mode")
 	f.copies("ImageVolumeSource", "Reference", "PullPolicy")
 	f.copies("KeyToPath", "Key", "Path", "Mode")
@@ -100,8 +101,11 @@ func containerFields(f Fields) {
 	fields := []string{"Name", "Image", "Command", "Args", "WorkingDir", "Ports", "EnvFrom", "Env", "Resources", "ResizePolicy",
 		"RestartPolicy", "RestartPolicyRules", "VolumeMounts", "LivenessProbe", "ReadinessProbe", "StartupProbe", "Lifecycle",
 		"TerminationMessagePath", "TerminationMessagePolicy", "ImagePullPolicy", "SecurityContext", "Stdin", "StdinOnce", "TTY"}
-	f.copies("Container", fields...)
-	f.refuses("Container", "raw block devices are not supported yet; use volumeMounts", "VolumeDevices")
+	for _, typeName := range []string{"Container", "EphemeralContainerCommon"} {
+		f.copies(typeName, fields...)
+		f.refuses(typeName, "raw block devices are not supported yet; use volumeMounts", "VolumeDevices")
+	}
+	f.copies("EphemeralContainer", "EphemeralContainerCommon", "TargetContainerName")
 
 	f.copies("ContainerPort", "Name", "ContainerPort", "Protocol")
 	f.refuses("ContainerPort", "ports of the node are not available; use a Service", "HostPort", "HostIP")

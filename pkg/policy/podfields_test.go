@@ -11,23 +11,32 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// TestEveryPodFieldHasADisposition walks every field that can be reached from
-// a PodSpec through fields that are copied. A new Kubernetes version that adds
-// one fails here until somebody decides about it.
+// TestEveryPodFieldHasADisposition: a new Kubernetes version that adds a field
+// fails here until somebody decides about it.
 func TestEveryPodFieldHasADisposition(t *testing.T) {
-	rules := PodFields()
+	// A debug container is built apart, by the same rules.
+	checkDispositions(t, PodFields(), reflect.TypeFor[corev1.PodSpec](), reflect.TypeFor[corev1.EphemeralContainer]())
+}
+
+// TestEveryPodStatusFieldHasADisposition does the same for what goes up.
+func TestEveryPodStatusFieldHasADisposition(t *testing.T) {
+	checkDispositions(t, PodStatusFields(), reflect.TypeFor[corev1.PodStatus]())
+}
+
+// checkDispositions walks every field that can be reached from the roots
+// through fields that are copied.
+func checkDispositions(t *testing.T, rules Fields, roots ...reflect.Type) {
+	t.Helper()
 	used := map[string]map[string]bool{}
-	seen := map[reflect.Type]bool{}
 	var walk func(reflect.Type)
 	walk = func(typ reflect.Type) {
 		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice || typ.Kind() == reflect.Map {
 			typ = typ.Elem()
 		}
 		// Types of other packages are values: quantities, selectors, times.
-		if typ.Kind() != reflect.Struct || seen[typ] || typ.PkgPath() != "k8s.io/api/core/v1" {
+		if typ.Kind() != reflect.Struct || used[typ.Name()] != nil || typ.PkgPath() != "k8s.io/api/core/v1" {
 			return
 		}
-		seen[typ] = true
 		used[typ.Name()] = map[string]bool{}
 		for i := range typ.NumField() {
 			field := typ.Field(i)
@@ -46,7 +55,9 @@ func TestEveryPodFieldHasADisposition(t *testing.T) {
 			}
 		}
 	}
-	walk(reflect.TypeFor[corev1.PodSpec]())
+	for _, root := range roots {
+		walk(root)
+	}
 	for typeName, fields := range rules {
 		for field := range fields {
 			if !used[typeName][field] {

@@ -19,11 +19,7 @@ type PodCheck func(spec *corev1.PodSpec) []Finding
 // "baseline" forbids, decided here so that the tenant is told at once and does
 // not depend on the super cluster's admission.
 func PodChecks() []PodCheck {
-	return []PodCheck{
-		checkOS, checkSysctls, checkPodProfiles,
-		eachContainer(checkPrivileged), eachContainer(checkCapabilities), eachContainer(checkProcMount),
-		eachContainer(checkContainerProfiles), eachContainer(checkMountPropagation),
-	}
+	return []PodCheck{checkOS, checkSysctls, checkPodProfiles, eachContainer(CheckContainer)}
 }
 
 // CheckPod runs every check and returns all findings.
@@ -31,6 +27,18 @@ func CheckPod(spec *corev1.PodSpec) []Finding {
 	var findings []Finding
 	for _, check := range PodChecks() {
 		findings = append(findings, check(spec)...)
+	}
+	return findings
+}
+
+// CheckContainer returns what is wrong with the values of one container, of
+// whatever sort. path is how findings name it.
+func CheckContainer(container *corev1.Container, path string) []Finding {
+	var findings []Finding
+	for _, check := range []containerCheck{
+		checkPrivileged, checkCapabilities, checkProcMount, checkContainerProfiles, checkMountPropagation,
+	} {
+		findings = append(findings, check(container, path)...)
 	}
 	return findings
 }

@@ -44,6 +44,7 @@ const leaseName = "syncer"
 // +kubebuilder:rbac:groups=tenancy.virtualcluster.io,resources=virtualclusters/status,verbs=patch
 // +kubebuilder:rbac:groups=tenancy.virtualcluster.io,resources=virtualclusterclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces;pods;configmaps;secrets;services;persistentvolumeclaims,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=pods/ephemeralcontainers;pods/resize;pods/status,verbs=patch
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=events,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=persistentvolumes,verbs=get;list;watch

@@ -132,6 +132,9 @@ func (c *controller) settle(ctx context.Context, p *pass, again time.Duration, e
 // wait tries again soon, and tells the tenant when it has been long.
 func (c *controller) wait(ctx context.Context, p *pass, err error) {
 	c.engine.metrics.finished(c.kind, "waiting")
+	if kind.IsUnplaced(err) {
+		p.tell(ctx, ReasonUnplaced, err.Error())
+	}
 	waits := c.queue.Failures(p.request)
 	if c.kind.Direction == kind.Up && !c.kind.Mirror && waits >= showPatience {
 		c.queue.Forget(p.request)
@@ -140,7 +143,7 @@ func (c *controller) wait(ctx context.Context, p *pass, err error) {
 	limit := waitMax
 	if waits >= patience {
 		limit = longWait
-		if kind.IsWait(err) {
+		if kind.IsWait(err) && !kind.IsUnplaced(err) {
 			p.tell(ctx, ReasonWaiting, p.scrub(err.Error()))
 		}
 	}

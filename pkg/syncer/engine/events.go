@@ -30,6 +30,8 @@ const (
 	ReasonFailed = "SyncFailed"
 	// ReasonWaiting: something the object needs has not arrived for a while.
 	ReasonWaiting = "SyncWaiting"
+	// ReasonUnplaced: no node of the tenant takes the pod; the word is a scheduler's.
+	ReasonUnplaced = "FailedScheduling"
 )
 
 // reportingController is how the syncer's events are signed.

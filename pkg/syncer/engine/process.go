@@ -65,6 +65,9 @@ func (p *pass) keepRunning(ctx context.Context) (time.Duration, error) {
 	existed := p.super != nil
 	applyErr := p.apply(ctx)
 	if applyErr != nil && !existed {
+		if err := p.hold(ctx, applyErr); err != nil {
+			return 0, err
+		}
 		return 0, applyErr
 	}
 	bindErr, reportErr := p.bind(ctx), p.report(ctx)

@@ -51,20 +51,6 @@ func (p *pass) explainTaken(ctx context.Context) error {
 	return kind.Reject("metadata.name", "the super cluster keeps this name for itself; choose another name")
 }
 
-// patchSuper writes the difference. The optimistic lock keeps a list that
-// somebody else changed meanwhile from being replaced.
-func (p *pass) patchSuper(ctx context.Context, desired client.Object) error {
-	patch := client.MergeFromWithOptions(p.super, client.MergeFromWithOptimisticLock{})
-	err := p.controller.engine.options.Super.GetClient().Patch(ctx, desired, patch)
-	p.wroteSuper("patch")
-	if err != nil {
-		return p.explainSuper(err)
-	}
-	p.super = desired
-	p.controller.superWrites.changed(overlayKey{p.tenantCluster.ID, p.superKey}, desired.DeepCopyObject().(client.Object))
-	return nil
-}
-
 // explainSuper turns an error of the super cluster into what it means here.
 func (p *pass) explainSuper(err error) error {
 	if isNamespaceLate(err) {

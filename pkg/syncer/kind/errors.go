@@ -9,10 +9,31 @@ import (
 )
 
 // WaitError says that something an object refers to has not arrived yet.
-type WaitError struct{ message string }
+type WaitError struct {
+	message string
+	// unplaced waits are told at once.
+	unplaced bool
+}
 
 // Error implements error.
-func (e *WaitError) Error() string { return "waiting for " + e.message }
+func (e *WaitError) Error() string {
+	if e.unplaced {
+		return e.message
+	}
+	return "waiting for " + e.message
+}
+
+// Unplaced returns an error that puts an object off because there is no place
+// for it: like Wait, but the tenant is told at once, as by a scheduler.
+func Unplaced(format string, args ...any) error {
+	return &WaitError{message: fmt.Sprintf(format, args...), unplaced: true}
+}
+
+// IsUnplaced reports whether err is or wraps the result of Unplaced.
+func IsUnplaced(err error) bool {
+	var wait *WaitError
+	return errors.As(err, &wait) && wait.unplaced
+}
 
 // Wait returns an error that puts the object off: it is retried soon, without
 // an event, because what it refers to is expected to arrive by itself.

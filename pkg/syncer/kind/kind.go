@@ -93,9 +93,28 @@ type Downward[T client.Object] struct {
 	// UsesFacts re-runs the kind for all objects of a tenant when Facts change.
 	UsesFacts bool
 
+	// Subresources are the parts of super that its API server takes only
+	// through a subresource. The engine sends each that differs as a patch of
+	// its own, under an optimistic lock, and then the rest. They play no part in
+	// a creation.
+	Subresources []Subresource[T]
+
+	// Hold makes tenant, a copy, report why there is no super object: err is
+	// what Down or the super cluster said. Nil means that events say enough.
+	Hold func(tenant T, err error)
+
 	// Explain turns an error of the super API server into a Reject that the
 	// tenant can act on, or returns nil. The write is retried with back-off.
 	Explain func(tenant T, err error) error
+}
+
+// Subresource is a part of an object that is written on a path of its own.
+type Subresource[T client.Object] struct {
+	// Name is the last element of the path, for example "resize".
+	Name string
+	// Copy gives to the part that from has, and nothing else. Neither changes
+	// what it shares with a third object.
+	Copy func(from, to T)
 }
 
 // References says how other objects of a tenant refer to objects of a kind.

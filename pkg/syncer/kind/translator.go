@@ -50,6 +50,8 @@ type Translator struct {
 	HideMetadata bool
 	UsesFacts    bool
 	Explain      func(tenant client.Object, err error) error
+	Hold         func(tenant client.Object, err error)
+	Subresources []Subresource[client.Object]
 
 	// The fields of Upward. Mirror is true for a catalogue too.
 	About   func(super client.Object) (client.Object, types.NamespacedName, types.UID)
@@ -111,6 +113,14 @@ func (k Downward[T]) eraseOptional(t *Translator) {
 		t.Attach = func(ctx context.Context, env Env, tenant, super client.Object) (*Attachment, error) {
 			return k.Attach(ctx, env, tenant.(T), super.(T))
 		}
+	}
+	for _, sub := range k.Subresources {
+		t.Subresources = append(t.Subresources, Subresource[client.Object]{
+			Name: sub.Name, Copy: func(from, to client.Object) { sub.Copy(from.(T), to.(T)) },
+		})
+	}
+	if k.Hold != nil {
+		t.Hold = func(tenant client.Object, err error) { k.Hold(tenant.(T), err) }
 	}
 	if k.Explain != nil {
 		t.Explain = func(tenant client.Object, err error) error { return k.Explain(tenant.(T), err) }

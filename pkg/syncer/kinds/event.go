@@ -13,6 +13,7 @@ import (
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/names"
+	"virtualcluster.io/virtualcluster/pkg/policy"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
 
@@ -73,7 +74,13 @@ func eventUp(_ kind.Env, super *corev1.Event, owner kind.Subject, tenant *corev1
 
 // scrubEvent replaces the super cluster's namespace and node in the message.
 func scrubEvent(super *corev1.Event, owner kind.Subject) string {
-	message := strings.ReplaceAll(super.Message, owner.Super.Namespace, owner.Namespace)
+	switch super.Reason {
+	case "FailedScheduling":
+		return policy.SchedulingMessage(super.Message)
+	case "Preempted": // names the pod, whosever it is, that took the place
+		return "Preempted by a pod of a higher priority"
+	}
+	message := strings.ReplaceAll(policy.WithoutCapacity(super.Message), owner.Super.Namespace, owner.Namespace)
 	for _, node := range []string{super.Source.Host, assignedNode(super), nodeOf(owner.Object)} {
 		if node != "" {
 			message = strings.ReplaceAll(message, node, tenancyv1alpha1.VirtualNodeName)

@@ -45,7 +45,10 @@ func TestEvents(t *testing.T) {
 		}, false, ""},
 		"preempted": {func(e *corev1.Event) {
 			e.Reason, e.Message = "Preempted", "Preempted by pod 1234 on node super-node-7"
-		}, true, "Preempted by pod 1234 on node virtual-node-0"},
+		}, true, "Preempted by a pod of a higher priority"},
+		"no place": {func(e *corev1.Event) {
+			e.Reason, e.Message = "FailedScheduling", "0/9 nodes are available: 9 Insufficient cpu."
+		}, true, "0/1 nodes are available: 1 Insufficient cpu."},
 		"kubelet": {func(e *corev1.Event) { e.Reason, e.Message = "Failed", "on super-node-1: no" }, true, "on virtual-node-0: no"},
 	}
 	for name, tc := range cases {

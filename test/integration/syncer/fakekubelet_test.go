@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"virtualcluster.io/virtualcluster/pkg/identity"
 )
@@ -168,6 +169,8 @@ func (k *kubelet) step(ctx context.Context, superPod *corev1.Pod) error {
 		return nil
 	case superPod.DeletionTimestamp != nil && *superPod.DeletionGracePeriodSeconds == 0:
 		return nil // what a deletion without grace writes just before the end
+	case superPod.DeletionTimestamp != nil && controllerutil.ContainsFinalizer(superPod, hold):
+		return nil // a container that takes long to stop
 	case superPod.DeletionTimestamp != nil:
 		return e.superClient.Delete(ctx, superPod, client.GracePeriodSeconds(0), client.Preconditions{UID: &superPod.UID})
 	case superPod.Spec.NodeName == "":

@@ -19,6 +19,8 @@ type build struct {
 	tenant *corev1.Pod
 	// spec is the super pod's, and starts with the fields that are copied.
 	spec *corev1.PodSpec
+	// at is set while a debug container is built, alone in spec: its path.
+	at string
 }
 
 // step decides about one matter of a new super pod.
@@ -27,7 +29,7 @@ type step func(ctx context.Context, b *build) error
 // steps are run in this order; the first error ends the build.
 func steps() []step {
 	return []step{
-		copyFields, checkValues, checkPlacement, chooseSandbox, dropServiceAccount,
+		copyFields, checkValues, checkPlacement, rewriteAffinity, filterSpread, chooseSandbox, dropServiceAccount,
 		rewriteVolumes, rewriteEnv, addServiceLinks, setDNS, setHostname,
 	}
 }

@@ -43,13 +43,33 @@ func makePod(change func(*corev1.PodSpec)) *corev1.Pod {
 	return pod
 }
 
+func testTranslator() *translator {
+	return &translator{rules: policy.PodFields(), statusRules: policy.PodStatusFields()}
+}
+
+func diffOf(t *testing.T, want, got any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// superNames maps namespaces of the tests' tenant.
+func superNames(tenantNamespaces []string) []string {
+	var super []string
+	for _, namespace := range tenantNamespaces {
+		super = append(super, kindtest.Env(nil, nil).Names.Namespace(namespace))
+	}
+	return super
+}
+
 // created translates a pod; warned are the fields it was warned about.
 func created(t *testing.T, tenant *corev1.Pod, objects ...client.Object) (spec corev1.PodSpec, warned []string, err error) {
 	t.Helper()
 	reader := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(objects...).Build()
 	env := kindtest.Env(reader, func(field, _ string) { warned = append(warned, field) })
 	super := &corev1.Pod{}
-	err = (&translator{rules: policy.PodFields()}).create(t.Context(), env, tenant, super)
+	err = testTranslator().create(t.Context(), env, tenant, super)
 	return super.Spec, warned, err
 }
 
@@ -70,8 +90,7 @@ func TestRejections(t *testing.T) {
 		"gitRepo":          {volume(corev1.VolumeSource{GitRepo: &corev1.GitRepoVolumeSource{}}), "spec.volumes[0].gitRepo"},
 		"nfs":              {volume(corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{}}), "spec.volumes[0].nfs"},
 		"csi":              {volume(corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{}}), "spec.volumes[0].csi"},
-		"claim":            {volume(corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}), "spec.volumes[0].persistentVolumeClaim"},
-		"ephemeral claim":  {volume(corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}), "spec.volumes[0].ephemeral"},
+		"reserved claim":   {volume(corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: reserved.Name}}), "spec.volumes[0].persistentVolumeClaim.claimName"},
 		"trust bundle":     {projected(corev1.VolumeProjection{ClusterTrustBundle: &corev1.ClusterTrustBundleProjection{}}), "spec.volumes[0].projected.sources[0].clusterTrustBundle"},
 		"pod certificate":  {projected(corev1.VolumeProjection{PodCertificate: &corev1.PodCertificateProjection{}}), "spec.volumes[0].projected.sources[0].podCertificate"},
 		"hostNetwork":      {func(s *corev1.PodSpec) { s.HostNetwork = true }, "spec.hostNetwork"},
@@ -150,58 +169,6 @@ func TestSandboxAndIdentity(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestPlacement(t *testing.T) {
-	affinityTo := func(requirement corev1.NodeSelectorRequirement) func(*corev1.PodSpec) {
-		term := corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{requirement}}
-		if requirement.Key == "metadata.name" {
-			term = corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{requirement}}
-		}
-		return func(s *corev1.PodSpec) {
-			s.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
-				RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{term}},
-			}}
-		}
-	}
-	in, gt := corev1.NodeSelectorOpIn, corev1.NodeSelectorOpGt
-	const nodeAffinity = "spec.affinity.nodeAffinity"
-	cases := map[string]struct {
-		change func(*corev1.PodSpec)
-		warned []string
-	}{
-		"none":                  {nil, nil},
-		"selector that matches": {func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"kubernetes.io/os": "linux"} }, nil},
-		"selector of a super node": {func(s *corev1.PodSpec) {
-			s.NodeSelector = map[string]string{"node-role.kubernetes.io/control-plane": ""}
-		}, []string{"spec.nodeSelector"}},
-		"daemon set":             {affinityTo(corev1.NodeSelectorRequirement{Key: "metadata.name", Operator: in, Values: []string{"virtual-node-0"}}), nil},
-		"another node":           {affinityTo(corev1.NodeSelectorRequirement{Key: "metadata.name", Operator: in, Values: []string{"super-node"}}), []string{nodeAffinity}},
-		"a label that matches":   {affinityTo(corev1.NodeSelectorRequirement{Key: "kubernetes.io/os", Operator: in, Values: []string{"linux"}}), nil},
-		"a number that matches":  {affinityTo(corev1.NodeSelectorRequirement{Key: "size", Operator: gt, Values: []string{"6"}}), nil},
-		"a number that does not": {affinityTo(corev1.NodeSelectorRequirement{Key: "size", Operator: gt, Values: []string{"7"}}), []string{nodeAffinity}},
-		"anti-affinity":          {func(s *corev1.PodSpec) { s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{}} }, []string{"spec.affinity.podAntiAffinity"}},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			spec, warned, err := created(t, makePod(tc.change), virtualNodeObject())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tc.warned, warned); diff != "" {
-				t.Errorf("warnings (-want +got):\n%s", diff)
-			}
-			if spec.NodeSelector != nil || spec.Affinity != nil || spec.NodeName != "" {
-				t.Errorf("something about nodes crossed: %+v", spec)
-			}
-		})
-	}
-	t.Run("waits for the node", func(t *testing.T) {
-		_, _, err := created(t, makePod(func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"a": "b"} }))
-		if !kind.IsWait(err) {
-			t.Errorf("error %v, want a wait", err)
-		}
-	})
 }
 
 func TestDNS(t *testing.T) {

@@ -34,6 +34,9 @@ func rewriteEnv(ctx context.Context, b *build) error {
 }
 
 func (b *build) eachContainer(do func(container *corev1.Container, path string) error) error {
+	if b.at != "" {
+		return do(&b.spec.Containers[0], b.at)
+	}
 	for i := range b.spec.InitContainers {
 		if err := do(&b.spec.InitContainers[i], fmt.Sprintf("spec.initContainers[%d]", i)); err != nil {
 			return err
@@ -52,7 +55,7 @@ func rewriteEnvFrom(source *corev1.EnvFromSource, path string) error {
 		return mapConfigMap(&source.ConfigMapRef.Name, path+".configMapRef.name")
 	}
 	if source.SecretRef != nil {
-		return checkSecret(source.SecretRef.Name, path+".secretRef.name")
+		return checkReserved(source.SecretRef.Name, path+".secretRef.name")
 	}
 	return nil
 }
@@ -65,7 +68,7 @@ func (b *build) rewriteVariable(ctx context.Context, variable *corev1.EnvVar, pa
 	case from.ConfigMapKeyRef != nil:
 		return mapConfigMap(&from.ConfigMapKeyRef.Name, path+".configMapKeyRef.name")
 	case from.SecretKeyRef != nil:
-		return checkSecret(from.SecretKeyRef.Name, path+".secretKeyRef.name")
+		return checkReserved(from.SecretKeyRef.Name, path+".secretKeyRef.name")
 	case from.FieldRef != nil:
 		value, ok, err := fieldValue(ctx, b.env, b.tenant, from.FieldRef.FieldPath)
 		if errors.Is(err, errUnknownField) {
@@ -92,8 +95,8 @@ func mapConfigMap(name *string, path string) error {
 	return nil
 }
 
-// checkSecret keeps a pod from referring to what the platform keeps for others.
-func checkSecret(name, path string) error {
+// checkReserved keeps a pod from referring to what the platform keeps for others.
+func checkReserved(name, path string) error {
 	if names.IsReserved(name) {
 		return reservedName(path)
 	}

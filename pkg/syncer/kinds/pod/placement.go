@@ -9,17 +9,20 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/policy"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
 
 // checkPlacement answers what a pod says about nodes. A tenant sees virtual
-// nodes only: what they satisfy is satisfied, and the super cluster's own nodes
-// cannot be chosen or avoided.
+// nodes only, so this does what the tenant's scheduler would do with them: what
+// they satisfy is satisfied, and a pod that none of them takes stays Pending.
+// The super cluster's own nodes cannot be chosen or avoided.
 func checkPlacement(ctx context.Context, b *build) error {
 	spec := &b.tenant.Spec
 	if spec.NodeName != "" && !bound(b.tenant) {
@@ -28,18 +31,46 @@ func checkPlacement(ctx context.Context, b *build) error {
 	if spec.SchedulerName != "" && spec.SchedulerName != corev1.DefaultSchedulerName {
 		return kind.Reject("spec.schedulerName", "only %s is available; remove it", corev1.DefaultSchedulerName)
 	}
-	if len(spec.NodeSelector) == 0 && spec.Affinity == nil {
-		return nil
-	}
 	node, err := virtualNode(ctx, b.env)
+	if kind.IsWait(err) && len(spec.NodeSelector) == 0 && spec.Affinity == nil {
+		return nil // not registered yet: it has nothing to say against a pod that asks nothing of it
+	}
 	if err != nil {
 		return err
 	}
-	if !containsAll(node.Labels, spec.NodeSelector) {
-		b.env.Warn("spec.nodeSelector", "it does not match the virtual node and has no effect")
+	if reason := whyNot(logr.FromContextOrDiscard(ctx), spec, node); reason != "" {
+		return kind.Unplaced("%s1 %s.", policy.UnplacedPrefix, reason)
 	}
-	warnAffinity(b, node)
 	return nil
+}
+
+// whyNot returns why a node does not take a pod, in a scheduler's words and
+// order, or "".
+func whyNot(log logr.Logger, spec *corev1.PodSpec, node *corev1.Node) string {
+	tolerated := func(taint corev1.Taint) bool {
+		return slices.ContainsFunc(spec.Tolerations, func(t corev1.Toleration) bool { return t.ToleratesTaint(log, &taint, true) })
+	}
+	cordon := corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}
+	if node.Spec.Unschedulable && !tolerated(cordon) {
+		return "node(s) were unschedulable"
+	}
+	if slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return keepsAway(t) && !tolerated(t) }) {
+		return "node(s) had untolerated taint(s)"
+	}
+	if !containsAll(node.Labels, spec.NodeSelector) || !matchesAffinity(node, spec.Affinity) {
+		return "node(s) didn't match Pod's node affinity/selector"
+	}
+	return ""
+}
+
+// keepsAway reports taints that keep new pods from a node. Those that speak of
+// the health of a virtual node's agent do not: the machines that run its pods
+// are others.
+func keepsAway(taint corev1.Taint) bool {
+	if taint.Key == corev1.TaintNodeNotReady || taint.Key == corev1.TaintNodeUnreachable {
+		return false
+	}
+	return taint.Effect == corev1.TaintEffectNoSchedule || taint.Effect == corev1.TaintEffectNoExecute
 }
 
 func containsAll(labels, wanted map[string]string) bool {
@@ -51,23 +82,14 @@ func containsAll(labels, wanted map[string]string) bool {
 	return true
 }
 
-func warnAffinity(b *build, node *corev1.Node) {
-	affinity := b.tenant.Spec.Affinity
-	if affinity == nil {
-		return
+// matchesAffinity reports whether the node satisfies what is required of it.
+// What is merely preferred chooses between nodes, of which there is one.
+func matchesAffinity(node *corev1.Node, affinity *corev1.Affinity) bool {
+	if affinity == nil || affinity.NodeAffinity == nil || affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return true
 	}
-	if affinity.NodeAffinity != nil {
-		required := affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
-		if required != nil && !slices.ContainsFunc(required.NodeSelectorTerms, func(term corev1.NodeSelectorTerm) bool { return matchesTerm(node, term) }) {
-			b.env.Warn("spec.affinity.nodeAffinity", "it does not match the virtual node and has no effect")
-		}
-	}
-	if affinity.PodAffinity != nil {
-		b.env.Warn("spec.affinity.podAffinity", "pods cannot be placed beside others yet; the field has no effect")
-	}
-	if affinity.PodAntiAffinity != nil {
-		b.env.Warn("spec.affinity.podAntiAffinity", "pods cannot be kept apart yet; the field has no effect, use topologySpreadConstraints")
-	}
+	terms := affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+	return slices.ContainsFunc(terms, func(term corev1.NodeSelectorTerm) bool { return matchesTerm(node, term) })
 }
 
 // matchesTerm reports whether the node satisfies all requirements of a term.

@@ -16,31 +16,32 @@ import (
 
 // Kind returns the kind of pods.
 func Kind() kind.Downward[*corev1.Pod] {
-	translator := &translator{rules: policy.PodFields()}
+	translator := &translator{rules: policy.PodFields(), statusRules: policy.PodStatusFields()}
 	return kind.Downward[*corev1.Pod]{
 		Object:    &corev1.Pod{},
 		Lifecycle: kind.Process,
-		Uses:      []client.Object{&corev1.Node{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.Secret{}},
+		Uses:      []client.Object{&corev1.Node{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.Secret{}, &corev1.Namespace{}, &corev1.PersistentVolumeClaim{}},
 		// A pod that was refused may ask for what the class offers now.
 		UsesFacts: true,
 		// A gated pod is not ready to be scheduled anywhere.
-		Select:    func(tenant *corev1.Pod) bool { return len(tenant.Spec.SchedulingGates) == 0 },
-		Down:      translator.down,
-		Up:        up,
-		Attach:    attach,
-		Placement: placement,
-		Bound:     bound,
-		Finished:  finished,
+		Select:       func(tenant *corev1.Pod) bool { return len(tenant.Spec.SchedulingGates) == 0 },
+		Down:         translator.down,
+		Up:           translator.up,
+		Attach:       attach,
+		Placement:    placement,
+		Bound:        bound,
+		Finished:     finished,
+		Subresources: subresources(),
+		Hold:         hold,
 	}
 }
 
 // translator holds what is the same for all pods. It is read only.
-type translator struct{ rules policy.Fields }
+type translator struct{ rules, statusRules policy.Fields }
 
 func (t *translator) down(ctx context.Context, env kind.Env, tenant, super *corev1.Pod) error {
 	if super.UID != "" {
-		update(env, tenant, super)
-		return nil
+		return t.update(ctx, env, tenant, super)
 	}
 	return t.create(ctx, env, tenant, super)
 }

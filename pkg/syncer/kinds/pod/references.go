@@ -38,6 +38,10 @@ func references(object client.Object, which refersTo) []string {
 			names = append(names, envReferences(&containers[i], which)...)
 		}
 	}
+	for i := range pod.Spec.EphemeralContainers {
+		container := corev1.Container(pod.Spec.EphemeralContainers[i].EphemeralContainerCommon)
+		names = append(names, envReferences(&container, which)...)
+	}
 	if which == refersToSecret {
 		for _, reference := range pod.Spec.ImagePullSecrets {
 			names = append(names, reference.Name)

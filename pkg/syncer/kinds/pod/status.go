@@ -9,31 +9,37 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/names"
+	"virtualcluster.io/virtualcluster/pkg/policy"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
 
 // up makes the tenant's pod report what the super pod reports, as its kubelet
 // would: with the virtual node's address, and with what the tenant set itself.
-func up(ctx context.Context, env kind.Env, super, tenant *corev1.Pod) error {
+func (t *translator) up(ctx context.Context, env kind.Env, super, tenant *corev1.Pod) error {
 	if !worthReporting(super, tenant) {
 		return nil
 	}
-	out, in := &tenant.Status, super.Status.DeepCopy()
-	scrub := scrubber(super, tenant)
-	out.Phase, out.Reason, out.Message = in.Phase, in.Reason, scrub(in.Message)
-	out.StartTime = in.StartTime
-	out.PodIP, out.PodIPs = in.PodIP, in.PodIPs
-	out.InitContainerStatuses = scrubStatuses(in.InitContainerStatuses, scrub)
-	out.ContainerStatuses = scrubStatuses(in.ContainerStatuses, scrub)
-	out.Resize, out.Resources, out.AllocatedResources = in.Resize, in.Resources, in.AllocatedResources
-	if out.QOSClass == "" {
-		out.QOSClass = in.QOSClass
+	// What nobody has decided about stays behind; the tenant is not to blame for it.
+	in, _ := policy.Filter(t.statusRules, super.Status.DeepCopy(), "status")
+	out := &tenant.Status
+	kept := *out
+	*out = *in
+	out.ObservedGeneration, out.Conditions, out.HostIP, out.HostIPs = kept.ObservedGeneration, kept.Conditions, kept.HostIP, kept.HostIPs
+	out.NominatedNodeName, out.ResourceClaimStatuses = kept.NominatedNodeName, kept.ResourceClaimStatuses
+	if kept.QOSClass != "" {
+		out.QOSClass = kept.QOSClass // the tenant's API server set it
 	}
+	scrub := scrubber(super, tenant)
+	out.Message = scrub(policy.WithoutCapacity(in.Message))
+	out.InitContainerStatuses = shown(in.InitContainerStatuses, tenant, scrub)
+	out.ContainerStatuses = shown(in.ContainerStatuses, tenant, scrub)
+	out.EphemeralContainerStatuses = shown(in.EphemeralContainerStatuses, tenant, scrub)
 	setHost(ctx, env, super, out)
-	setConditions(super, tenant, in.Conditions, scrub)
+	setConditions(super, tenant, scrub)
 	return nil
 }
 
@@ -94,55 +100,6 @@ func setHost(ctx context.Context, env kind.Env, super *corev1.Pod, out *corev1.P
 	}
 }
 
-// setConditions takes the conditions that a kubelet or the scheduler writes
-// from super and leaves all others, which are the tenant's, alone.
-func setConditions(super, tenant *corev1.Pod, reported []corev1.PodCondition, scrub func(string) string) {
-	current := super.Status.ObservedGeneration == super.Generation
-	if current {
-		tenant.Status.ObservedGeneration = tenant.Generation
-	}
-	for _, condition := range reported {
-		condition.Message = scrub(condition.Message)
-		condition.ObservedGeneration = 0
-		if current {
-			condition.ObservedGeneration = tenant.Generation
-		}
-		if condition.Type == corev1.PodReady {
-			holdReady(tenant, &condition)
-		}
-		i := slices.IndexFunc(tenant.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == condition.Type })
-		switch {
-		case i < 0:
-			tenant.Status.Conditions = append(tenant.Status.Conditions, condition)
-		case condition.Type == corev1.PodScheduled && tenant.Status.Conditions[i].Status == condition.Status:
-			// The binding set it; times that differ are no news.
-		default:
-			if tenant.Status.Conditions[i].Status == condition.Status && condition.Type == corev1.PodReady {
-				condition.LastTransitionTime = tenant.Status.Conditions[i].LastTransitionTime
-			}
-			tenant.Status.Conditions[i] = condition
-		}
-	}
-}
-
-// holdReady keeps a pod from being Ready before its readiness gates, which are
-// conditions that the tenant sets, are True.
-func holdReady(tenant *corev1.Pod, ready *corev1.PodCondition) {
-	if ready.Status != corev1.ConditionTrue {
-		return
-	}
-	for _, gate := range tenant.Spec.ReadinessGates {
-		open := slices.ContainsFunc(tenant.Status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == gate.ConditionType && c.Status == corev1.ConditionTrue
-		})
-		if !open {
-			ready.Status, ready.Reason = corev1.ConditionFalse, "ReadinessGatesNotReady"
-			ready.Message = "corresponding condition of pod readiness gate \"" + string(gate.ConditionType) + "\" is not True"
-			return
-		}
-	}
-}
-
 // rootCA is the ConfigMap that has another name in the super cluster.
 const rootCA = "kube-root-ca.crt"
 
@@ -152,11 +109,34 @@ func scrubber(super, tenant *corev1.Pod) func(string) string {
 	if super.Spec.NodeName != "" {
 		pairs = append(pairs, super.Spec.NodeName, tenancyv1alpha1.VirtualNodeName)
 	}
+	// A kubelet lists containers as [a b].
+	known := containerNames(tenant)
+	for name := range containerNames(super).Difference(known) {
+		pairs = append(pairs, "["+name+"]", "[]", "["+name+" ", "[", " "+name+"]", "]", " "+name+" ", " ")
+	}
 	return strings.NewReplacer(pairs...).Replace
 }
 
-// scrubStatuses scrubs what the kubelet says; a container's own last words stay.
-func scrubStatuses(statuses []corev1.ContainerStatus, scrub func(string) string) []corev1.ContainerStatus {
+// containerNames returns the names of all containers of a pod.
+func containerNames(pod *corev1.Pod) sets.Set[string] {
+	containers := sets.New[string]()
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			containers.Insert(list[i].Name)
+		}
+	}
+	for i := range pod.Spec.EphemeralContainers {
+		containers.Insert(pod.Spec.EphemeralContainers[i].Name)
+	}
+	return containers
+}
+
+// shown returns the statuses of the tenant's own containers: what admission of
+// the super cluster added to its pod, a proxy for example, is not the tenant's
+// to see. What the kubelet says is scrubbed; a container's own last words stay.
+func shown(statuses []corev1.ContainerStatus, tenant *corev1.Pod, scrub func(string) string) []corev1.ContainerStatus {
+	known := containerNames(tenant)
+	statuses = slices.DeleteFunc(statuses, func(s corev1.ContainerStatus) bool { return !known.Has(s.Name) })
 	for i := range statuses {
 		for _, state := range []*corev1.ContainerState{&statuses[i].State, &statuses[i].LastTerminationState} {
 			if state.Waiting != nil {

@@ -34,7 +34,7 @@ func superPod(phase corev1.PodPhase, change func(*corev1.PodStatus)) *corev1.Pod
 func reported(t *testing.T, super, tenant *corev1.Pod) *corev1.Pod {
 	t.Helper()
 	reader := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(virtualNodeObject()).Build()
-	if err := up(t.Context(), kindtest.Env(reader, nil), super, tenant); err != nil {
+	if err := testTranslator().up(t.Context(), kindtest.Env(reader, nil), super, tenant); err != nil {
 		t.Fatal(err)
 	}
 	return tenant
@@ -144,6 +144,91 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// TestStatusInFull: what a kubelet reports arrives, but for what is the super
+// cluster's own.
+func TestStatusInFull(t *testing.T) {
+	cpu := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
+	started := true
+	main := corev1.ContainerStatus{
+		Name: "main", Image: "web:1", ImageID: "sha256:1", ContainerID: "containerd://1", Ready: true, RestartCount: 2, Started: &started,
+		State:                corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Message: "vc-x-shop-y is my own word"}},
+		AllocatedResources:   cpu, Resources: &corev1.ResourceRequirements{Requests: cpu},
+		User:         &corev1.ContainerUser{Linux: &corev1.LinuxContainerUser{UID: 7}},
+		VolumeMounts: []corev1.VolumeMountStatus{{Name: "v", MountPath: "/v"}},
+	}
+	withDevice := main
+	withDevice.AllocatedResourcesStatus = []corev1.ResourceStatus{{Name: "example.com/gpu"}}
+	super := superPod(corev1.PodRunning, func(s *corev1.PodStatus) {
+		s.QOSClass, s.Resize, s.AllocatedResources, s.NominatedNodeName = corev1.PodQOSBurstable, corev1.PodResizeStatusInProgress, cpu, "super-node-2"
+		s.ContainerStatuses = []corev1.ContainerStatus{{Name: "injected-proxy"}, withDevice}
+		s.InitContainerStatuses = []corev1.ContainerStatus{{Name: "injected-init"}}
+		s.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "debugger"}, {Name: "of-the-operator"}}
+		s.Conditions = []corev1.PodCondition{
+			{Type: corev1.ContainersReady, Status: "False", Message: "containers with unready status: [injected-proxy main]"},
+			{Type: corev1.PodResizePending, Status: "True", Reason: "Deferred", Message: "Node didn't have enough resource: cpu, requested: 4, used: 3, capacity: 4"},
+			{Type: "cloud.example.com/of-a-super-controller", Status: "True"},
+		}
+		s.VolumeHealth = []corev1.PodVolumeHealth{{Name: "v"}}
+	})
+	super.Spec.Containers = []corev1.Container{{Name: "injected-proxy"}, {Name: "main"}}
+	tenant := makePod(func(s *corev1.PodSpec) { s.EphemeralContainers = []corev1.EphemeralContainer{debugger(nil)} })
+	tenant.Status.Conditions = []corev1.PodCondition{condition("example.com/mine", "True"), condition(corev1.PodResizeInProgress, "True")}
+	want := corev1.PodStatus{
+		Phase: corev1.PodRunning, StartTime: super.Status.StartTime, PodIP: "10.244.0.5", PodIPs: []corev1.PodIP{{IP: "10.244.0.5"}},
+		HostIP: "192.0.2.10", HostIPs: []corev1.HostIP{{IP: "192.0.2.10"}},
+		QOSClass: corev1.PodQOSBurstable, Resize: corev1.PodResizeStatusInProgress, AllocatedResources: cpu,
+		ContainerStatuses: []corev1.ContainerStatus{main}, InitContainerStatuses: []corev1.ContainerStatus{},
+		EphemeralContainerStatuses: []corev1.ContainerStatus{{Name: "debugger"}},
+		Conditions: []corev1.PodCondition{
+			condition("example.com/mine", "True"),
+			{Type: corev1.ContainersReady, Status: "False", Message: "containers with unready status: [main]"},
+			{Type: corev1.PodResizePending, Status: "True", Reason: "Deferred", Message: "Node didn't have enough resource: cpu"},
+		},
+	}
+	diffOf(t, want, reported(t, super, tenant).Status)
+}
+
+// TestObservedGeneration: a tenant's change counts as seen when the super pod
+// asks for it and its kubelet has seen that.
+func TestObservedGeneration(t *testing.T) {
+	cases := map[string]struct {
+		image              string
+		generation, seenBy int64
+		want               int64
+	}{
+		"seen":               {"web:1", 4, 4, 9},
+		"on its way down":    {"web:0", 4, 4, 0},
+		"not at the kubelet": {"web:1", 4, 3, 0},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			super, tenant := superPod(corev1.PodRunning, nil), makePod(nil)
+			super.Spec.Containers = []corev1.Container{{Name: "main", Image: tc.image}}
+			super.Generation, super.Status.ObservedGeneration, tenant.Generation = tc.generation, tc.seenBy, 9
+			super.Status.Conditions = []corev1.PodCondition{condition(corev1.PodReady, "True")}
+			got := reported(t, super, tenant).Status
+			if got.ObservedGeneration != tc.want || got.Conditions[0].ObservedGeneration != tc.want {
+				t.Errorf("generation %d, of the condition %d, want %d", got.ObservedGeneration, got.Conditions[0].ObservedGeneration, tc.want)
+			}
+		})
+	}
+}
+
+// TestUnschedulable: the super cluster's nodes are not counted for the tenant.
+func TestUnschedulable(t *testing.T) {
+	unscheduled := func(message string) *corev1.Pod {
+		return superPod(corev1.PodPending, func(s *corev1.PodStatus) {
+			s.StartTime, s.HostIP = nil, ""
+			s.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: "False", Reason: "Unschedulable", Message: message}}
+		})
+	}
+	tenant := reported(t, unscheduled("0/12 nodes are available: 12 Insufficient cpu. preemption: 0/12 nodes are available: 12 x."), makePod(nil))
+	diffOf(t, "0/1 nodes are available: 1 Insufficient cpu.", tenant.Status.Conditions[0].Message)
+	tenant = reported(t, unscheduled("0/12 nodes are available: 12 Insufficient memory."), tenant)
+	diffOf(t, "0/1 nodes are available: 1 Insufficient memory.", tenant.Status.Conditions[0].Message)
+}
+
 func TestUpSettles(t *testing.T) {
 	super := superPod(corev1.PodRunning, func(s *corev1.PodStatus) {
 		s.Conditions = []corev1.PodCondition{condition(corev1.PodScheduled, corev1.ConditionTrue), condition(corev1.PodReady, corev1.ConditionTrue)}
@@ -163,38 +248,11 @@ func TestUpdate(t *testing.T) {
 	}}
 	want := super.DeepCopy()
 	want.Spec.Containers[1].Image, want.Spec.ActiveDeadlineSeconds = "web:2", &deadline
-	if err := (&translator{}).down(t.Context(), kindtest.Env(nil, nil), tenant, super); err != nil {
+	if err := testTranslator().down(t.Context(), kindtest.Env(nil, nil), tenant, super); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, super); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestResizeIsNotSilent(t *testing.T) {
-	cpu := func(quantity string) corev1.ResourceRequirements {
-		return corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(quantity)}}
-	}
-	added := cpu("1")
-	added.Requests[corev1.ResourceMemory] = resource.MustParse("1Gi")
-	for name, tc := range map[string]struct {
-		tenant, super corev1.ResourceRequirements
-		want          []string
-	}{
-		"the same":               {cpu("1"), cpu("1000m"), nil},
-		"a default of super":     {cpu("1"), added, nil},
-		"another value":          {cpu("2"), cpu("1"), []string{"spec.containers[0].resources"}},
-		"a resource that is new": {added, cpu("1"), []string{"spec.containers[0].resources"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var warned []string
-			tenant := makePod(func(s *corev1.PodSpec) { s.Containers[0].Resources = tc.tenant })
-			super := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Resources: tc.super}}}}
-			update(kindtest.Env(nil, func(field, _ string) { warned = append(warned, field) }), tenant, super)
-			if diff := cmp.Diff(tc.want, warned); diff != "" {
-				t.Errorf("warnings (-want +got):\n%s", diff)
-			}
-		})
 	}
 }
 

@@ -8,34 +8,42 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"virtualcluster.io/virtualcluster/pkg/names"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
 
 // rewriteVolumes maps references and replaces every source whose content is
 // the tenant's to say, tokens and the downward API, by the pod's Secret.
-func rewriteVolumes(_ context.Context, b *build) error {
+func rewriteVolumes(ctx context.Context, b *build) error {
 	for i := range b.spec.Volumes {
-		if err := b.rewriteVolume(i); err != nil {
+		if err := b.rewriteVolume(ctx, i); err != nil {
 			return err
 		}
 	}
 	for i, reference := range b.spec.ImagePullSecrets {
-		if err := checkSecret(reference.Name, fmt.Sprintf("spec.imagePullSecrets[%d].name", i)); err != nil {
+		if err := checkReserved(reference.Name, fmt.Sprintf("spec.imagePullSecrets[%d].name", i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *build) rewriteVolume(i int) error {
+func (b *build) rewriteVolume(ctx context.Context, i int) error {
 	volume, given := &b.spec.Volumes[i], &b.tenant.Spec.Volumes[i]
 	path := fmt.Sprintf("spec.volumes[%d]", i)
 	switch {
 	case volume.ConfigMap != nil:
 		return mapConfigMap(&volume.ConfigMap.Name, path+".configMap.name")
 	case volume.Secret != nil:
-		return checkSecret(volume.Secret.SecretName, path+".secret.secretName")
+		return checkReserved(volume.Secret.SecretName, path+".secret.secretName")
+	case volume.PersistentVolumeClaim != nil:
+		// The claim goes down by itself, under its own name; until it has, the
+		// super cluster's scheduler says what is missing.
+		return checkReserved(volume.PersistentVolumeClaim.ClaimName, path+".persistentVolumeClaim.claimName")
+	case given.Ephemeral != nil:
+		return b.claimEphemeral(ctx, volume, path)
 	case given.DownwardAPI != nil:
 		volume.Projected = &corev1.ProjectedVolumeSource{
 			DefaultMode: given.DownwardAPI.DefaultMode,
@@ -44,6 +52,29 @@ func (b *build) rewriteVolume(i int) error {
 	case volume.Projected != nil:
 		return b.rewriteProjected(i, path+".projected.sources")
 	}
+	return nil
+}
+
+// claimEphemeral makes a volume of its pod's own an ordinary claim in super.
+// The claim is made by the tenant's controller manager and owned by the tenant's
+// pod; one of that name that is not would hand the pod another's data, as in
+// Kubernetes itself, which checks the same.
+func (b *build) claimEphemeral(ctx context.Context, volume *corev1.Volume, path string) error {
+	name := b.tenant.Name + "-" + volume.Name
+	if err := checkReserved(name, path+".name"); err != nil {
+		return err
+	}
+	var claim corev1.PersistentVolumeClaim
+	if err := b.tenantGet(ctx, name, &claim); err != nil {
+		return err
+	}
+	if claim.Name == "" {
+		return kind.Wait("persistent volume claim %s", name)
+	}
+	if !metav1.IsControlledBy(&claim, b.tenant) {
+		return kind.Wait("persistent volume claim %s to be the pod's own: another object has one of that name", name)
+	}
+	volume.PersistentVolumeClaim = &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}
 	return nil
 }
 
@@ -60,7 +91,7 @@ func (b *build) rewriteProjected(i int, path string) error {
 			}
 			sources = append(sources, *source)
 		case source.Secret != nil:
-			if err := checkSecret(source.Secret.Name, fmt.Sprintf("%s[%d].secret.name", path, s)); err != nil {
+			if err := checkReserved(source.Secret.Name, fmt.Sprintf("%s[%d].secret.name", path, s)); err != nil {
 				return err
 			}
 			sources = append(sources, *source)
