@@ -46,10 +46,10 @@ func podSpecFields(f Fields) {
 		"ReadinessGates")
 	f.rewrites(spec, "DNSPolicy", "DNSConfig", "NodeSelector", "Tolerations", "Affinity", "ServiceAccountName", "DeprecatedServiceAccount",
 		"AutomountServiceAccountToken", "RuntimeClassName", "EnableServiceLinks", "NodeName", "SchedulerName",
-		"SchedulingGates", "OS", "Subdomain", "SetHostnameAsFQDN", "EphemeralContainers")
-	// Admission sets the first three on every pod of the tenant; the sandbox's
-	// overhead is the super cluster's to say.
-	f.drops(spec, "Priority", "PriorityClassName", "PreemptionPolicy", "Overhead")
+		"SchedulingGates", "OS", "Subdomain", "SetHostnameAsFQDN", "EphemeralContainers", "PriorityClassName")
+	// Admission sets the first two on every pod; the sandbox's overhead is the
+	// super cluster's to say.
+	f.drops(spec, "Priority", "PreemptionPolicy", "Overhead")
 	f.refuses(spec, "sharing the node's network is not allowed; remove it", "HostNetwork")
 	f.refuses(spec, "sharing the node's processes is not allowed; remove it", "HostPID", "HostIPC")
 	f.refuses(spec, "dynamic resource allocation is not supported yet; remove it", "ResourceClaims")

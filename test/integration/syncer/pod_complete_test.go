@@ -222,7 +222,7 @@ func testReadinessGates(t *testing.T, e *environment, tn *tenant) {
 
 // testUnplaced: a pod that the tenant's node does not take stays Pending like
 // on any cluster, and is placed when the node does.
-func testUnplaced(t *testing.T, e *environment, tn *tenant) {
+func testUnplaced(t *testing.T, _ *environment, tn *tenant) {
 	pod := makePod("default", "picky")
 	pod.Spec.NodeSelector = map[string]string{"disk": "ssd"}
 	must(t, tn.client.Create(t.Context(), pod))

@@ -29,7 +29,7 @@ type step func(ctx context.Context, b *build) error
 // steps are run in this order; the first error ends the build.
 func steps() []step {
 	return []step{
-		copyFields, checkValues, checkPlacement, rewriteAffinity, filterSpread, chooseSandbox, dropServiceAccount,
+		copyFields, checkValues, checkPlacement, rewriteAffinity, filterSpread, chooseSandbox, choosePriority, dropServiceAccount,
 		rewriteVolumes, rewriteEnv, addServiceLinks, setDNS, setHostname,
 	}
 }

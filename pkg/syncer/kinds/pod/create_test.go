@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -68,6 +69,9 @@ func created(t *testing.T, tenant *corev1.Pod, objects ...client.Object) (spec c
 	t.Helper()
 	reader := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(objects...).Build()
 	env := kindtest.Env(reader, func(field, _ string) { warned = append(warned, field) })
+	env.Super = fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(&schedulingv1.PriorityClass{
+		ObjectMeta: metav1.ObjectMeta{Name: "gold"}, Value: 100,
+	}).Build()
 	super := &corev1.Pod{}
 	err = testTranslator().create(t.Context(), env, tenant, super)
 	return super.Spec, warned, err
@@ -131,6 +135,29 @@ func TestRejections(t *testing.T) {
 			_, _, err := created(t, makePod(tc.change), virtualNodeObject())
 			if reject := kind.AsReject(err); reject == nil || reject.Field != tc.want || reject.Remedy == "" {
 				t.Errorf("error %v, want a rejection of %s", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestPriority: only what the class shares counts between tenants, and a class
+// of the tenant's own of the same name is the tenant's own.
+func TestPriority(t *testing.T) {
+	for name, tc := range map[string]struct {
+		class string
+		value int32
+		want  string
+	}{
+		"none":                   {"", 0, ""},
+		"shared":                 {"gold", 100, "gold"},
+		"the tenant's own":       {"mine", 1_000_000, ""},
+		"its own hides a shared": {"gold", 1_000_000, ""},
+		"the super cluster's":    {"system-node-critical", 2_000_001_000, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec, _, err := created(t, makePod(func(s *corev1.PodSpec) { s.PriorityClassName, s.Priority = tc.class, &tc.value }))
+			if err != nil || spec.PriorityClassName != tc.want || spec.Priority != nil || spec.PreemptionPolicy != nil {
+				t.Errorf("class %q, number %v, policy %v, error %v", spec.PriorityClassName, spec.Priority, spec.PreemptionPolicy, err)
 			}
 		})
 	}
