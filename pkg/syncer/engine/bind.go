@@ -17,11 +17,21 @@ import (
 // bind tells the tenant where its object runs, once the super object is placed.
 func (p *pass) bind(ctx context.Context) error {
 	k := p.controller.kind
-	if k.Placement == nil || k.Bound(p.tenant) {
+	if k.Placement == nil {
+		return nil
+	}
+	key := p.tenantKey()
+	if k.Bound(p.tenant) {
+		p.controller.bindings.forget(key)
 		return nil
 	}
 	node := k.Placement(p.super, p.tenant)
 	if node == "" {
+		return nil
+	}
+	// The answer to a binding does not show the object: what was bound is
+	// remembered, or a pass before the cache is there would do it again.
+	if done := p.controller.bindings.latest(key, nil); done != nil && done.GetUID() == p.tenant.GetUID() {
 		return nil
 	}
 	binding := &corev1.Binding{
@@ -37,6 +47,11 @@ func (p *pass) bind(ctx context.Context) error {
 	// Gone, or bound already and the cache is late: another event follows.
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 		return fmt.Errorf("binding the tenant's object: %w", err)
+	}
+	if err == nil {
+		bound := k.New()
+		bound.SetUID(p.tenant.GetUID())
+		p.controller.bindings.created(key, bound)
 	}
 	return nil
 }

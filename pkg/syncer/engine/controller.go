@@ -42,6 +42,8 @@ type controller struct {
 	witness        *witness
 	// tenantDeletions holds the tenant objects that were removed at once.
 	tenantDeletions *overlay
+	// bindings holds the tenant objects that were bound, until the cache shows it.
+	bindings *overlay
 }
 
 func newController(e *Engine, translator *kind.Translator) *controller {
@@ -55,7 +57,8 @@ func newController(e *Engine, translator *kind.Translator) *controller {
 			baseDelay:   e.options.BaseDelay, maxDelay: e.options.MaxDelay,
 		}),
 		tenantWrites: newOverlay(e.options.Clock), superWrites: newOverlay(e.options.Clock), attachmentWrites: newOverlay(e.options.Clock),
-		superDeletions: newOverlay(e.options.Clock), tenantDeletions: newOverlay(e.options.Clock), witness: newWitness(),
+		superDeletions: newOverlay(e.options.Clock), tenantDeletions: newOverlay(e.options.Clock),
+		bindings: newOverlay(e.options.Clock), witness: newWitness(),
 	}
 }
 

@@ -200,6 +200,7 @@ func (e *Engine) disengage(t *tenant) {
 		c.superWrites.dropTenant(t.ID)
 		c.attachmentWrites.dropTenant(t.ID)
 		c.superDeletions.dropTenant(t.ID)
+		c.bindings.dropTenant(t.ID)
 		c.witness.dropTenant(t.ID)
 		c.tenantDeletions.dropTenant(t.ID)
 	}

@@ -142,6 +142,7 @@ func (c *controller) tenantEvent(t *tenant) func(client.Object, bool) {
 		}
 		if deleted {
 			c.tenantDeletions.forget(overlayKey{t.ID, r.NamespacedName})
+			c.bindings.forget(overlayKey{t.ID, r.NamespacedName})
 		}
 		if !t.synced.Load() || c.kind.Direction == kind.Up && !c.kind.Mirror {
 			return
