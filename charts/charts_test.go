@@ -206,7 +206,10 @@ func TestValuesReachTheObjects(t *testing.T) {
 		"syncer":  map[string]any{"replicas": 2, "config": map[string]any{"clientConnection": map[string]any{"qps": 7}}, "podAnnotations": map[string]any{"image": "sha256:1"}},
 		"logs":    map[string]any{"verbosity": 4},
 		"vnAgent": map[string]any{"tolerations": []any{map[string]any{"operator": "Exists"}}},
-		"class":   map[string]any{"controlPlane": map[string]any{"exposure": map[string]any{"type": "NodePort", "address": "192.0.2.1"}}},
+		"class": map[string]any{
+			"controlPlane": map[string]any{"exposure": map[string]any{"type": "NodePort", "address": "192.0.2.1"}},
+			"dns":          map[string]any{"replicas": 2, "upstreamNameservers": []any{"192.0.2.53"}},
+		},
 	})
 	deployments := pick[appsv1.Deployment](t, objects, "Deployment")
 	pod := deployments["syncer"].Spec.Template
@@ -235,6 +238,9 @@ func TestValuesReachTheObjects(t *testing.T) {
 	class := classOf(t, objects)
 	if got, _, _ := unstructured.NestedString(class.Object, "spec", "controlPlane", "exposure", "address"); got != "192.0.2.1" {
 		t.Errorf("got exposure address %q, want 192.0.2.1", got)
+	}
+	if got, _, _ := unstructured.NestedStringSlice(class.Object, "spec", "dns", "upstreamNameservers"); !slices.Equal(got, []string{"192.0.2.53"}) {
+		t.Errorf("got upstreams %v, want 192.0.2.53", got)
 	}
 }
 
@@ -346,6 +352,7 @@ func TestSchemaRefusesBadValues(t *testing.T) {
 		"an unknown pull policy":   {"image": map[string]any{"pullPolicy": "Sometimes"}},
 		"an unknown exposure":      {"class": map[string]any{"controlPlane": map[string]any{"exposure": map[string]any{"type": "Internet"}}}},
 		"a range that is none":     {"class": map[string]any{"network": map[string]any{"serviceCIDR": "10.112"}}},
+		"an upstream by name":      {"class": map[string]any{"dns": map[string]any{"upstreamNameservers": []any{"dns.example.com"}}}},
 		"no sandbox":               {"class": map[string]any{"sandbox": map[string]any{"allowed": []any{}}}},
 		"a version without v":      {"class": map[string]any{"versions": []any{map[string]any{"name": "1.37.1", "image": "x"}}}},
 		"an annotation not a text": {"podAnnotations": map[string]any{"a": 1}},

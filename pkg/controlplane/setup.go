@@ -9,6 +9,8 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"net"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -52,16 +54,26 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
 		return nil, err
 	}
-	return mgr, Setup(ctx, mgr, config, reconciler.ProbeReadyz)
+	return mgr, Setup(ctx, mgr, config, Reach{
+		Probe: reconciler.ProbeReadyz,
+		Dial:  (&net.Dialer{Timeout: dialTimeout}).DialContext,
+	})
 }
 
-// Probe asks the API server at address (host:port), which ca (PEM) must have
-// certified, whether it is ready.
-type Probe func(ctx context.Context, address string, ca []byte) error
+// dialTimeout bounds one TCP connection to a tenant.
+const dialTimeout = 3 * time.Second
 
-// Setup adds the controllers to mgr, which was made with ManagerOptions. probe
-// is how they reach the control planes they made.
-func Setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManagerConfiguration, probe Probe) error {
+// Reach is how the controllers reach the control planes they made.
+type Reach struct {
+	// Probe asks the API server at address (host:port), which ca (PEM) must have
+	// certified, whether it is ready.
+	Probe func(ctx context.Context, address string, ca []byte) error
+	// Dial opens a connection to an API server.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Setup adds the controllers to mgr, which was made with ManagerOptions.
+func Setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManagerConfiguration, reach Reach) error {
 	agentServing := &reconciler.AgentServing{
 		Client:    mgr.GetClient(),
 		APIReader: mgr.GetAPIReader(),
@@ -76,11 +88,21 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManag
 		APIReader: mgr.GetAPIReader(),
 		Recorder:  mgr.GetEventRecorder(reconciler.FieldManager),
 		Clock:     clock.RealClock{},
-		Probe:     probe,
+		Probe:     reach.Probe,
 		AgentCA:   agentServing.CA,
 	}
 	if err := virtualClusters.SetupWithManager(ctx, mgr, int(config.ConcurrentReconciles)); err != nil {
 		return fmt.Errorf("adding the virtualcluster controller: %w", err)
+	}
+	tenantDNS := &reconciler.DNS{
+		Client:    mgr.GetClient(),
+		APIReader: mgr.GetAPIReader(),
+		Recorder:  mgr.GetEventRecorder(reconciler.FieldManager),
+		Clock:     clock.RealClock{},
+		Dial:      reach.Dial,
+	}
+	if err := tenantDNS.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("adding the dns controller: %w", err)
 	}
 	return nil
 }

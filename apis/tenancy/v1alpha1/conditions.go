@@ -3,8 +3,9 @@
 
 package v1alpha1
 
-// Condition types of a VirtualCluster. All of them are True in a healthy one.
-// The comment of each says who writes it.
+// Condition types of a VirtualCluster. All of them are True in a healthy one,
+// but for DNSReady if its class gives no DNS. The comment of each says who
+// writes it.
 const (
 	// ConditionReady summarises the others: the tenant can be handed its
 	// kubeconfig, and pods will run. Written by vc-manager.
@@ -28,6 +29,11 @@ const (
 	// is absent that it may have been lost; all else is synced as ever. It is not
 	// part of Ready. Written by the syncer.
 	ConditionDeletionsSynced = "DeletionsSynced"
+	// ConditionDNSReady: CoreDNS runs in the tenant as the class says. Ready does
+	// not wait for it: a tenant can break its own DNS, which must not look like
+	// a cluster that cannot be used, and nobody should wait for an image longer
+	// than for an API. Written by vc-manager.
+	ConditionDNSReady = "DNSReady"
 )
 
 // Reasons of the conditions above.
@@ -59,6 +65,15 @@ const (
 	ReasonManyObjectsGone = "ManyObjectsGone"
 	// ReasonDeleting: the VirtualCluster is being deleted.
 	ReasonDeleting = "Deleting"
+	// ReasonDisabled: the class gives its tenants no such thing.
+	ReasonDisabled = "Disabled"
+	// ReasonConflict: the tenant has an object of its own where the platform's
+	// should be. Remedy: the message names it; the tenant deletes it.
+	ReasonConflict = "Conflict"
+	// ReasonRefused: the tenant's API server does not take an object of the
+	// platform's, for example because of a webhook of the tenant's. Remedy: the
+	// message says why; it is tried again with growing pauses.
+	ReasonRefused = "Refused"
 	// ReasonError: a step failed and is retried with back-off; the message has the error.
 	ReasonError = "Error"
 )

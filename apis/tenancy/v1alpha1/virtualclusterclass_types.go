@@ -47,6 +47,11 @@ type VirtualClusterClassSpec struct {
 	// sandbox says which RuntimeClasses of the super cluster the tenant's pods run in.
 	Sandbox ClassSandbox `json:"sandbox"`
 
+	// dns is the DNS server that each tenant is given.
+	// +optional
+	// +kubebuilder:default={}
+	DNS ClassDNS `json:"dns,omitempty"`
+
 	// sharing says which of the super cluster's own objects the tenants see.
 	// +optional
 	Sharing ClassSharing `json:"sharing,omitempty"`

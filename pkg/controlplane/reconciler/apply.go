@@ -5,9 +5,6 @@ package reconciler
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"reflect"
 
@@ -19,12 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/controlplane/drift"
 )
-
-// annotationHash, on everything that is applied, is a digest of what was
-// applied last. Comparing fields shows what others changed or removed;
-// comparing the digest shows what vc-manager itself no longer asks for.
-const annotationHash = tenancyv1alpha1.LabelPrefix + "applied-hash"
 
 // apply makes desired exist: see the function.
 func (r *Reconciler) apply(ctx context.Context, desired, live client.Object) error {
@@ -36,7 +29,7 @@ func (r *Reconciler) apply(ctx context.Context, desired, live client.Object) err
 // nothing differs, and it is an error if an object of that name exists that
 // is not the same owner's.
 func apply(ctx context.Context, writer client.Client, direct client.Reader, desired, live client.Object) error {
-	if err := setHash(desired); err != nil {
+	if err := drift.SetHash(desired); err != nil {
 		return err
 	}
 	found, err := getOwned(ctx, writer, direct, desired, live)
@@ -53,7 +46,7 @@ func apply(ctx context.Context, writer client.Client, direct client.Reader, desi
 		if err != nil {
 			return fmt.Errorf("encoding %s: %w", describe(live), err)
 		}
-		if within(content, present) {
+		if drift.Within(content, present) {
 			return nil
 		}
 	}
@@ -130,21 +123,6 @@ func sameOwner(a, b client.Object) bool {
 		}
 	}
 	return true
-}
-
-func setHash(desired client.Object) error {
-	content, err := json.Marshal(desired)
-	if err != nil {
-		return fmt.Errorf("encoding %s: %w", describe(desired), err)
-	}
-	digest := sha256.Sum256(content)
-	annotations := desired.GetAnnotations()
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
-	annotations[annotationHash] = hex.EncodeToString(digest[:16])
-	desired.SetAnnotations(annotations)
-	return nil
 }
 
 // describe names an object for people.

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
@@ -28,10 +29,10 @@ const maxNote = 1024
 
 // recordTransitions logs, and writes as an event, what transitions returns.
 // Called only after the status was stored, so a retry does not repeat it.
-func (r *Reconciler) recordTransitions(ctx context.Context, virtualCluster *tenancyv1alpha1.VirtualCluster, before, after []metav1.Condition) {
+func recordTransitions(ctx context.Context, recorder events.EventRecorder, virtualCluster *tenancyv1alpha1.VirtualCluster, before, after []metav1.Condition) {
 	for _, t := range transitions(before, after) {
 		log.FromContext(ctx).Info("Virtual cluster changed", "type", t.eventType, "reason", t.reason, "message", t.message)
-		r.Recorder.Eventf(virtualCluster, nil, t.eventType, t.reason, actionReconcile, "%s", cut(t.message, maxNote))
+		recorder.Eventf(virtualCluster, nil, t.eventType, t.reason, actionReconcile, "%s", cut(t.message, maxNote))
 	}
 }
 
@@ -57,5 +58,5 @@ func transitions(before, after []metav1.Condition) []transition {
 }
 
 func isTrouble(reason string) bool {
-	return !slices.Contains([]string{tenancyv1alpha1.ReasonProvisioning, tenancyv1alpha1.ReasonWaiting}, reason)
+	return !slices.Contains([]string{tenancyv1alpha1.ReasonProvisioning, tenancyv1alpha1.ReasonWaiting, tenancyv1alpha1.ReasonDisabled}, reason)
 }

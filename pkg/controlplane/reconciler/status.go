@@ -135,7 +135,7 @@ func (r *Reconciler) applyStatus(ctx context.Context, s *scope) error {
 	if err != nil {
 		return fmt.Errorf("applying the status: %w", err)
 	}
-	r.recordTransitions(ctx, s.virtualCluster, s.stored.Conditions, s.status.Conditions)
+	recordTransitions(ctx, r.Recorder, s.virtualCluster, s.stored.Conditions, s.status.Conditions)
 	s.stored = *s.status.DeepCopy()
 	return nil
 }

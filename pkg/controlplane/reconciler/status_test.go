@@ -181,7 +181,7 @@ func TestEventsFit(t *testing.T) {
 		Type: tenancyv1alpha1.ConditionCertificatesReady, Status: metav1.ConditionFalse,
 		Reason: tenancyv1alpha1.ReasonError, Message: strings.Repeat("x", maxMessage),
 	}}
-	r.recordTransitions(t.Context(), &tenancyv1alpha1.VirtualCluster{}, nil, after)
+	recordTransitions(t.Context(), r.Recorder, &tenancyv1alpha1.VirtualCluster{}, nil, after)
 	note := strings.TrimPrefix(<-recorder.Events, "Warning Error ")
 	if len(note) > maxNote {
 		t.Errorf("the note has %d bytes", len(note))

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -363,7 +364,8 @@ func testManager(t *testing.T, s *suite) {
 		}
 		return errors.New("no answer")
 	}
-	if err := controlplane.Setup(t.Context(), mgr, config, probe); err != nil {
+	dial := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no way") }
+	if err := controlplane.Setup(t.Context(), mgr, config, controlplane.Reach{Probe: probe, Dial: dial}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -400,6 +402,7 @@ func testManager(t *testing.T, s *suite) {
 	})
 	s.reportOthers(t, virtualCluster, tenancyv1alpha1.ConditionNodeReady)
 	want("everything is ready", tenancyv1alpha1.ConditionReady, metav1.ConditionTrue, tenancyv1alpha1.ReasonReady)
+	want("DNS is tried, and Ready does not wait for it", tenancyv1alpha1.ConditionDNSReady, metav1.ConditionFalse, tenancyv1alpha1.ReasonTenantUnreachable)
 	s.deleteManaged(t, virtualCluster)
 }
 

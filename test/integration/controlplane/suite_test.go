@@ -88,6 +88,7 @@ func TestControlPlane(t *testing.T) {
 		{"DeletionWithoutClass", testDeletionWithoutClass},
 		{"AgentServing", testAgentServing},
 		{"Identities", testIdentities},
+		{"DNS", testDNS},
 		{"Manager", testManager},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, s) })

@@ -1,7 +1,7 @@
 // Copyright The VirtualCluster Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package reconciler
+package drift
 
 import "testing"
 
@@ -30,8 +30,8 @@ func TestWithin(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := within(tc.desired, tc.live); got != tc.want {
-				t.Errorf("within = %v, want %v", got, tc.want)
+			if got := Within(tc.desired, tc.live); got != tc.want {
+				t.Errorf("Within = %v, want %v", got, tc.want)
 			}
 		})
 	}
