@@ -136,7 +136,7 @@ func foreignKeys(live *unstructured.Unstructured) []string {
 			continue
 		}
 		var fields map[string]json.RawMessage
-		if json.Unmarshal(entry.FieldsV1.Raw, &fields) != nil {
+		if json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
 			continue
 		}
 		for field := range fields {

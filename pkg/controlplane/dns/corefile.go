@@ -54,7 +54,7 @@ func (s Spec) corefile() string {
 	for i := range keys {
 		keys[i] = fmt.Sprintf("%s:%d", keys[i], dnsPort)
 	}
-	outside := `    template ANY ANY {
+	outside := `    template IN ANY {
         rcode NXDOMAIN
     }
 `

@@ -16,8 +16,7 @@ import (
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 )
 
-// AnnotationHash, on everything that is applied, is a digest of what was
-// applied last. Comparing fields (Within) shows what others changed or removed;
+// AnnotationHash is on everything that is applied: a digest of what was applied last. Comparing fields (Within) shows what others changed or removed;
 // comparing the digest shows what vc-manager itself no longer asks for.
 const AnnotationHash = tenancyv1alpha1.LabelPrefix + "applied-hash"
 

@@ -52,18 +52,11 @@ func (d *DNS) ensure(ctx context.Context, virtualCluster *tenancyv1alpha1.Virtua
 	}
 	reported := meta.FindStatusCondition(virtualCluster.Status.Conditions, tenancyv1alpha1.ConditionDNSReady)
 	wasDisabled := reported != nil && reported.Reason == tenancyv1alpha1.ReasonDisabled
-	disabled := notReady(tenancyv1alpha1.ReasonDisabled, fmt.Sprintf("class %q gives no DNS", class.Name))
 	if class.Spec.DNS.Disabled && wasDisabled {
-		return disabled, nil
+		return disabledBy(class), nil
 	}
-	// Before pods can run, a DNS server would only compete with what they wait for.
-	for _, condition := range []string{tenancyv1alpha1.ConditionNetworkAllocated, tenancyv1alpha1.ConditionControlPlaneReady, tenancyv1alpha1.ConditionSyncerReady} {
-		if !meta.IsStatusConditionTrue(virtualCluster.Status.Conditions, condition) {
-			return waitingFor(condition), nil
-		}
-	}
-	if virtualCluster.Status.Network == nil {
-		return waitingFor(tenancyv1alpha1.ConditionNetworkAllocated), nil
+	if condition := unmet(virtualCluster); condition != "" {
+		return waitingFor(condition), nil
 	}
 	if !class.Spec.DNS.Disabled && wasDisabled {
 		// Said before anything is made, so that "Disabled" always means that nothing is there.
@@ -71,20 +64,39 @@ func (d *DNS) ensure(ctx context.Context, virtualCluster *tenancyv1alpha1.Virtua
 			return metav1.Condition{}, err
 		}
 	}
+	return d.visit(ctx, virtualCluster, class)
+}
+
+// unmet returns the condition that must be True before a visit, or nothing.
+// Before pods can run, a DNS server would only compete with what they wait for.
+func unmet(virtualCluster *tenancyv1alpha1.VirtualCluster) string {
+	for _, condition := range []string{tenancyv1alpha1.ConditionNetworkAllocated, tenancyv1alpha1.ConditionControlPlaneReady, tenancyv1alpha1.ConditionSyncerReady} {
+		if !meta.IsStatusConditionTrue(virtualCluster.Status.Conditions, condition) {
+			return condition
+		}
+	}
+	if virtualCluster.Status.Network == nil {
+		return tenancyv1alpha1.ConditionNetworkAllocated
+	}
+	return ""
+}
+
+// visit goes to the tenant, for a bounded time.
+func (d *DNS) visit(ctx context.Context, virtualCluster *tenancyv1alpha1.VirtualCluster, class *tenancyv1alpha1.VirtualClusterClass) (metav1.Condition, error) {
 	tenant, objects, err := d.prepare(ctx, virtualCluster, class)
 	if err != nil {
 		return metav1.Condition{}, err
 	}
 	defer tenant.Close()
-	visit, cancel := context.WithTimeout(ctx, addon.VisitTimeout)
+	ctx, cancel := context.WithTimeout(ctx, addon.VisitTimeout)
 	defer cancel()
 	if class.Spec.DNS.Disabled {
-		if err := tenant.Remove(visit, objects); err != nil {
+		if err := tenant.Remove(ctx, objects); err != nil {
 			return trouble(err), nil
 		}
-		return disabled, nil
+		return disabledBy(class), nil
 	}
-	live, err := tenant.Keep(visit, objects)
+	live, err := tenant.Keep(ctx, objects)
 	if err != nil {
 		return trouble(err), nil
 	}
@@ -170,6 +182,10 @@ func (d *DNS) report(ctx context.Context, virtualCluster *tenancyv1alpha1.Virtua
 
 func notReady(reason, message string) metav1.Condition {
 	return metav1.Condition{Type: tenancyv1alpha1.ConditionDNSReady, Status: metav1.ConditionFalse, Reason: reason, Message: message}
+}
+
+func disabledBy(class *tenancyv1alpha1.VirtualClusterClass) metav1.Condition {
+	return notReady(tenancyv1alpha1.ReasonDisabled, fmt.Sprintf("class %q gives no DNS", class.Name))
 }
 
 // waitingFor is Unknown: what was made before may well work.
