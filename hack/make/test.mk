@@ -12,7 +12,7 @@ test-unit: ## Run the unit tests and the import rules.
 	cd $(KUBE_MODULE) && go test ./...
 
 .PHONY: test-integration
-test-integration: bin/kube bin/kubectl ## Run the tests that need a real API server, but no pods.
+test-integration: bin/kube bin/kubectl bin/coredns ## Run the tests that need a real API server, but no pods.
 	go test -count=1 -timeout 15m ./test/framework/... ./test/integration/...
 
 .PHONY: test-journal

@@ -93,9 +93,10 @@ func (s Spec) container() corev1.Container {
 		return corev1.ContainerPort{Name: name, ContainerPort: number, Protocol: protocol}
 	}
 	return corev1.Container{
-		Name:      Name,
-		Image:     s.Class.Image,
-		Args:      []string{"-conf", pathConfig + "/" + keyCorefile},
+		Name:  Name,
+		Image: s.Class.Image,
+		// Quiet: it would begin its log with the list of a hundred reverse zones.
+		Args:      []string{"-quiet", "-conf", pathConfig + "/" + keyCorefile},
 		Resources: s.Class.Resources,
 		Ports: []corev1.ContainerPort{
 			port(portDNS, dnsPort, corev1.ProtocolUDP), port(portDNSTCP, dnsPort, corev1.ProtocolTCP),
