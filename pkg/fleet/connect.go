@@ -5,6 +5,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -20,25 +21,35 @@ import (
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 )
 
-// dialTimeout bounds one TCP connection, probeTimeout one look at /readyz.
-const (
-	dialTimeout  = 3 * time.Second
-	probeTimeout = 5 * time.Second
-)
+// dialTimeout bounds one TCP connection.
+const dialTimeout = 3 * time.Second
 
-// restConfig reads the tenant's kubeconfig, live: caching it would mean caching
+// errOutside is returned for a kubeconfig that would have the syncer run a
+// program or read a file.
+var errOutside = errors.New("it must hold its credentials itself, without exec, auth-provider or paths")
+
+// kubeconfig reads the tenant's kubeconfig, live: caching it would mean caching
 // every Secret of the meta cluster, and a renewed one must be seen at once.
-func (f *Fleet) restConfig(ctx context.Context, controlPlaneNamespace string) (*rest.Config, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+func (f *Fleet) kubeconfig(ctx context.Context, controlPlaneNamespace string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.options.ProbeTimeout)
 	defer cancel()
 	var secret corev1.Secret
 	key := client.ObjectKey{Namespace: controlPlaneNamespace, Name: tenancyv1alpha1.SecretSyncerKubeconfig}
 	if err := f.options.SecretReader.Get(ctx, key, &secret); err != nil {
 		return nil, fmt.Errorf("getting secret %s: %w", key, err)
 	}
-	config, err := clientcmd.RESTConfigFromKubeConfig(secret.Data[tenancyv1alpha1.KeyKubeconfig])
+	return secret.Data[tenancyv1alpha1.KeyKubeconfig], nil
+}
+
+// restConfig makes a configuration of a kubeconfig.
+func (f *Fleet) restConfig(kubeconfig []byte) (*rest.Config, error) {
+	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
 	if err != nil {
-		return nil, fmt.Errorf("parsing kubeconfig of secret %s: %w", key, err)
+		return nil, err
+	}
+	if config.ExecProvider != nil || config.AuthProvider != nil || config.BearerTokenFile != "" ||
+		config.CertFile != "" || config.KeyFile != "" || config.CAFile != "" {
+		return nil, errOutside
 	}
 	config.QPS, config.Burst = f.options.QPS, f.options.Burst
 	config.UserAgent = f.options.UserAgent
@@ -48,42 +59,47 @@ func (f *Fleet) restConfig(ctx context.Context, controlPlaneNamespace string) (*
 	return config, nil
 }
 
-// connect makes the cluster object and proves that the tenant answers.
-func (f *Fleet) connect(ctx context.Context, controlPlaneNamespace string) (cluster.Cluster, error) {
+// connect makes the cluster object and proves that the tenant answers. It
+// returns the kubeconfig that it used, too.
+func (f *Fleet) connect(ctx context.Context, controlPlaneNamespace string) (cluster.Cluster, []byte, error) {
 	select {
 	case f.dialSlots <- struct{}{}:
 		defer func() { <-f.dialSlots }()
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, nil, ctx.Err()
 	}
-	config, err := f.restConfig(ctx, controlPlaneNamespace)
+	kubeconfig, err := f.kubeconfig(ctx, controlPlaneNamespace)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	config, err := f.restConfig(kubeconfig)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the kubeconfig in secret %s/%s: %w", controlPlaneNamespace, tenancyv1alpha1.SecretSyncerKubeconfig, err)
 	}
 	connection, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, fmt.Errorf("making the tenant's connection: %w", err)
+		return nil, nil, fmt.Errorf("making the tenant's connection: %w", err)
 	}
-	if err := probe(ctx, config, connection); err != nil {
-		return nil, err
+	if err := f.probe(ctx, config, connection); err != nil {
+		return nil, nil, err
 	}
 	cl, err := cluster.New(config, f.options.Cluster, func(o *cluster.Options) { o.HTTPClient = connection })
 	if err != nil {
-		return nil, fmt.Errorf("making the tenant's client: %w", err)
+		return nil, nil, fmt.Errorf("making the tenant's client: %w", err)
 	}
 	for _, index := range f.snapshotIndexes() {
 		if err := cl.GetFieldIndexer().IndexField(ctx, index.object, index.field, index.extract); err != nil {
-			return nil, fmt.Errorf("indexing %s: %w", index.field, err)
+			return nil, nil, fmt.Errorf("indexing %s: %w", index.field, err)
 		}
 	}
-	return cl, nil
+	return cl, kubeconfig, nil
 }
 
 // probe asks the tenant's API server whether it is ready, over the connection
 // that all requests of the session use: one that hangs must not be hidden by
 // another that works, and a handshake for every probe would cost both sides.
-func probe(ctx context.Context, config *rest.Config, connection *http.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+func (f *Fleet) probe(ctx context.Context, config *rest.Config, connection *http.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, f.options.ProbeTimeout)
 	defer cancel()
 	tenantClientset, err := kubernetes.NewForConfigAndClient(config, connection)
 	if err != nil {

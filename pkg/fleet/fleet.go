@@ -12,12 +12,11 @@ import (
 	"sync"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
 )
 
@@ -45,6 +44,11 @@ type Options struct {
 	ProbeFailures int
 	// MaxDials bounds how many tenants are dialled at once. Default 16.
 	MaxDials int
+	// ProbeTimeout bounds one probe, from the handshake to the last byte. Default 5 s.
+	ProbeTimeout time.Duration
+	// Owns reports whether this replica serves the tenant of this id, and changes
+	// only with a call of Rebalance. Nil means all of them.
+	Owns func(id string) bool
 	// Clock is the real clock by default.
 	Clock clock.WithTicker
 }
@@ -58,6 +62,12 @@ func (o *Options) setDefaults() {
 	}
 	if o.MaxDials == 0 {
 		o.MaxDials = 16
+	}
+	if o.ProbeTimeout == 0 {
+		o.ProbeTimeout = 5 * time.Second
+	}
+	if o.Owns == nil {
+		o.Owns = func(string) bool { return true }
 	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
@@ -75,6 +85,8 @@ type Fleet struct {
 	dialSlots chan struct{}
 	started   chan struct{}
 	changes   chan types.NamespacedName
+	// looks has the reconciler look at all VirtualClusters again.
+	looks chan event.TypedGenericEvent[struct{}]
 
 	// Set by Start before started is closed.
 	ctx   context.Context //nolint:containedctx // the members live as long as Start runs.
@@ -104,6 +116,7 @@ func New(options Options) *Fleet {
 		dialSlots: make(chan struct{}, options.MaxDials),
 		started:   make(chan struct{}),
 		changes:   make(chan types.NamespacedName, 1024),
+		looks:     make(chan event.TypedGenericEvent[struct{}], 1),
 		members:   map[types.NamespacedName]*member{},
 	}
 }
@@ -181,43 +194,4 @@ func (f *Fleet) snapshotIndexes() []index {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.indexes)
-}
-
-// join makes sure that a member of this identity runs, with these facts. News
-// about its control plane end a back-off; that the VirtualCluster changed does
-// not: what this very back-off made somebody write there would end it.
-func (f *Fleet) join(key types.NamespacedName, id, controlPlaneNamespace string, readySince metav1.Time, facts Facts) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if m, ok := f.members[key]; ok {
-		changed := m.facts.set(facts)
-		if changed || !m.readySince.Equal(&readySince) {
-			m.readySince = readySince
-			m.hurryUp()
-		}
-		return
-	}
-	log := ctrl.LoggerFrom(f.ctx).WithName("fleet").WithValues("virtualCluster", key, "tenant", id)
-	ctx, cancel := context.WithCancel(ctrl.LoggerInto(f.ctx, log))
-	m := &member{
-		fleet: f, id: id, key: key, controlPlaneNamespace: controlPlaneNamespace, readySince: readySince,
-		facts: newFactsCell(facts), cancel: cancel, done: make(chan struct{}), hurry: make(chan struct{}, 1),
-	}
-	f.members[key] = m
-	go m.run(ctx, f.aware)
-}
-
-// leave disengages a VirtualCluster, if it takes part, unless it has this id.
-// An empty id disengages whatever is there.
-func (f *Fleet) leave(key types.NamespacedName, unlessID string) {
-	f.mu.Lock()
-	m, ok := f.members[key]
-	if !ok || (unlessID != "" && m.id == unlessID) {
-		f.mu.Unlock()
-		return
-	}
-	delete(f.members, key)
-	f.mu.Unlock()
-	m.stop()
-	f.announce(key)
 }

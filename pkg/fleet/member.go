@@ -4,6 +4,7 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,12 @@ import (
 	"sigs.k8s.io/multicluster-runtime/pkg/multicluster"
 )
 
-// errProbe is why a connection was given up.
-var errProbe = errors.New("the tenant's API server stopped answering")
+var (
+	// errProbe is why a connection was given up.
+	errProbe = errors.New("the tenant's API server stopped answering")
+	// errKubeconfig is why a connection was made anew.
+	errKubeconfig = fmt.Errorf("%w: the kubeconfig has changed", ErrNotConnected)
+)
 
 // member is a VirtualCluster that should be connected, and the goroutine that sees to it.
 type member struct {
@@ -32,17 +37,24 @@ type member struct {
 	done                  chan struct{}
 	// hurry ends a back-off early: the control plane has changed.
 	hurry chan struct{}
+	// recheck asks whether the connection's kubeconfig is still the one in its Secret.
+	recheck chan struct{}
 	// readySince is when the control plane became ready; guarded by fleet.mu.
 	readySince metav1.Time
+	// leaving says that the member is being stopped; guarded by fleet.mu.
+	leaving bool
 
 	mu     sync.Mutex
 	tenant *Tenant
 	err    error
 }
 
-// run connects, stays connected and connects again until ctx ends.
-func (m *member) run(ctx context.Context, aware multicluster.Aware) {
+// run connects, after a pause, stays connected and connects again until ctx ends.
+func (m *member) run(ctx context.Context, aware multicluster.Aware, firstPause time.Duration) {
 	defer close(m.done)
+	if !m.pause(ctx, firstPause) {
+		return
+	}
 	log := ctrl.LoggerFrom(ctx)
 	for {
 		backoff := wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 8, Cap: 15 * time.Second}
@@ -68,7 +80,7 @@ func (m *member) run(ctx context.Context, aware multicluster.Aware) {
 
 // session is one connection, from dialling to the failure that ended it.
 func (m *member) session(ctx context.Context, aware multicluster.Aware) (connected bool, err error) {
-	cl, err := m.fleet.connect(ctx, m.controlPlaneNamespace)
+	cl, kubeconfig, err := m.fleet.connect(ctx, m.controlPlaneNamespace)
 	if err != nil {
 		return false, err
 	}
@@ -77,6 +89,7 @@ func (m *member) session(ctx context.Context, aware multicluster.Aware) (connect
 	tenant := &Tenant{Cluster: cl, ID: m.id, Name: m.key.Name, VirtualCluster: m.key, facts: m.facts, end: cancel}
 	var running sync.WaitGroup
 	defer running.Wait()
+	defer tenant.use.close() // after the context has ended what is being done
 	defer cancel(nil)
 	running.Go(func() {
 		if err := cl.Start(ctx); err != nil {
@@ -88,22 +101,29 @@ func (m *member) session(ctx context.Context, aware multicluster.Aware) (connect
 	}
 	m.setState(tenant, nil)
 	ctrl.LoggerFrom(ctx).Info("Tenant is connected")
-	err = m.watch(ctx, cl)
+	err = m.watch(ctx, cl, kubeconfig)
 	m.setState(nil, err) // before the context ends, so that nobody asks a tenant that is gone
 	return true, err
 }
 
-// watch probes until the tenant has failed several times in a row.
-func (m *member) watch(ctx context.Context, cl cluster.Cluster) error {
+// watch probes until the tenant has failed several times in a row, or must be
+// reached in another way.
+func (m *member) watch(ctx context.Context, cl cluster.Cluster, kubeconfig []byte) error {
 	ticker := m.fleet.options.Clock.NewTicker(m.fleet.options.ProbeInterval)
 	defer ticker.Stop()
 	for failures := 0; ; {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-m.recheck:
+			now, err := m.fleet.kubeconfig(ctx, m.controlPlaneNamespace)
+			if err == nil && !bytes.Equal(now, kubeconfig) {
+				return errKubeconfig
+			}
+			continue
 		case <-ticker.C():
 		}
-		err := probe(ctx, cl.GetConfig(), cl.GetHTTPClient())
+		err := m.fleet.probe(ctx, cl.GetConfig(), cl.GetHTTPClient())
 		if err == nil {
 			failures = 0
 			continue
@@ -114,11 +134,22 @@ func (m *member) watch(ctx context.Context, cl cluster.Cluster) error {
 	}
 }
 
-func (m *member) hurryUp() {
+func (m *member) hurryUp() { signal(m.hurry) }
+
+func (m *member) checkKubeconfig() { signal(m.recheck) }
+
+// signal never blocks: one that waits is enough.
+func signal(to chan<- struct{}) {
 	select {
-	case m.hurry <- struct{}{}:
+	case to <- struct{}{}:
 	default:
 	}
+}
+
+// untried reports a member that has neither connected nor failed yet.
+func (m *member) untried() bool {
+	tenant, err := m.state()
+	return tenant == nil && err == nil
 }
 
 // pause waits d or until the control plane changes; it reports whether to go on.

@@ -5,6 +5,7 @@ package fleet
 
 import (
 	"context"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -12,11 +13,20 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+)
+
+const (
+	// concurrentReconciles is how many VirtualClusters are looked at at once.
+	concurrentReconciles = 8
+	// leavingInterval is the time between two looks at a member that is leaving.
+	leavingInterval = 100 * time.Millisecond
 )
 
 // SetupWithManager registers the reconciler that decides who takes part.
@@ -25,20 +35,31 @@ func (f *Fleet) SetupWithManager(mgr ctrl.Manager) error {
 		Named("fleet").
 		For(&tenancyv1alpha1.VirtualCluster{}).
 		Watches(&tenancyv1alpha1.VirtualClusterClass{}, handler.EnqueueRequestsFromMapFunc(f.usersOfClass)).
+		WatchesRawSource(source.Channel(f.looks, handler.TypedEnqueueRequestsFromMapFunc(
+			func(ctx context.Context, _ struct{}) []reconcile.Request {
+				return f.requests(ctx, func(*tenancyv1alpha1.VirtualCluster) bool { return true })
+			}))).
+		// To stop a member is to wait for what it is doing; the others go on.
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles}).
 		Complete(f)
 }
 
 // usersOfClass maps a class to the VirtualClusters that name it.
 func (f *Fleet) usersOfClass(ctx context.Context, class client.Object) []reconcile.Request {
+	return f.requests(ctx, func(vc *tenancyv1alpha1.VirtualCluster) bool { return vc.Spec.ClassName == class.GetName() })
+}
+
+// requests returns the VirtualClusters that are selected.
+func (f *Fleet) requests(ctx context.Context, selects func(*tenancyv1alpha1.VirtualCluster) bool) []reconcile.Request {
 	var virtualClusters tenancyv1alpha1.VirtualClusterList
 	if err := f.options.MetaReader.List(ctx, &virtualClusters); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Cannot list the virtual clusters of a class", "class", class.GetName())
+		ctrl.LoggerFrom(ctx).Error(err, "Cannot list virtual clusters")
 		return nil
 	}
 	var requests []reconcile.Request
-	for _, vc := range virtualClusters.Items {
-		if vc.Spec.ClassName == class.GetName() {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&vc)})
+	for i := range virtualClusters.Items {
+		if vc := &virtualClusters.Items[i]; selects(vc) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(vc)})
 		}
 	}
 	return requests
@@ -60,7 +81,8 @@ func (f *Fleet) Reconcile(ctx context.Context, req reconcile.Request) (reconcile
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if !vc.DeletionTimestamp.IsZero() || !controllerutil.ContainsFinalizer(&vc, tenancyv1alpha1.FinalizerSyncer) {
+	if !vc.DeletionTimestamp.IsZero() || !controllerutil.ContainsFinalizer(&vc, tenancyv1alpha1.FinalizerSyncer) ||
+		!f.options.Owns(string(vc.UID)) {
 		f.leave(req.NamespacedName, "")
 		return reconcile.Result{}, nil
 	}
@@ -72,7 +94,9 @@ func (f *Fleet) Reconcile(ctx context.Context, req reconcile.Request) (reconcile
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	f.join(req.NamespacedName, string(vc.UID), vc.Status.ControlPlane.Namespace, readySince(&vc), facts)
+	if !f.join(req.NamespacedName, string(vc.UID), vc.Status.ControlPlane.Namespace, readySince(&vc), facts) {
+		return reconcile.Result{RequeueAfter: leavingInterval}, nil
+	}
 	return reconcile.Result{}, nil
 }
 

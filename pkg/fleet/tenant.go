@@ -43,6 +43,7 @@ type Tenant struct {
 
 	facts *factsCell
 	end   func(cause error)
+	use   use
 }
 
 // Disconnect ends the connection, with a cause that State shows until there is
@@ -52,6 +53,12 @@ func (t *Tenant) Disconnect(cause error) {
 		t.end(cause)
 	}
 }
+
+// Use registers something that is done for the tenant. The tenant counts as
+// disengaged only when done has been called, so what is done must end soon after
+// the context given to Engage. ok is false when the tenant is disengaged: then
+// nothing may be done, and done is nil.
+func (t *Tenant) Use() (done func(), ok bool) { return t.use.begin() }
 
 // NewTenant returns a tenant that is served by cl. Tests and callers with a
 // cluster of their own use it; Fleet makes the others.
@@ -90,4 +97,46 @@ func (c *factsCell) set(facts Facts) bool {
 	close(c.changed)
 	c.changed = make(chan struct{})
 	return true
+}
+
+// use counts what is being done, and can be closed.
+type use struct {
+	mu     sync.Mutex
+	count  int
+	closed bool
+	// idle is made by close if there is something to wait for.
+	idle chan struct{}
+}
+
+func (u *use) begin() (done func(), ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return nil, false
+	}
+	u.count++
+	return u.end, true
+}
+
+func (u *use) end() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.count--
+	if u.count == 0 && u.idle != nil {
+		close(u.idle)
+	}
+}
+
+// close lets nothing begin any more, and waits for what has begun. It is called once.
+func (u *use) close() {
+	u.mu.Lock()
+	u.closed = true
+	if u.count > 0 {
+		u.idle = make(chan struct{})
+	}
+	idle := u.idle
+	u.mu.Unlock()
+	if idle != nil {
+		<-idle
+	}
 }
