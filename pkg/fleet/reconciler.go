@@ -29,8 +29,12 @@ const (
 	leavingInterval = 100 * time.Millisecond
 )
 
-// SetupWithManager registers the reconciler that decides who takes part.
+// SetupWithManager registers the reconciler that decides who takes part, and
+// the watch of the kubeconfigs.
 func (f *Fleet) SetupWithManager(mgr ctrl.Manager) error {
+	if err := f.watchKubeconfigs(mgr); err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("fleet").
 		For(&tenancyv1alpha1.VirtualCluster{}).

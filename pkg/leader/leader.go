@@ -16,6 +16,7 @@ import (
 	"os"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -32,6 +33,19 @@ const (
 	renewDeadline = 10 * time.Second
 	retryPeriod   = 2 * time.Second
 )
+
+// Identity returns the name of this candidate: the pod's, or one that is new in
+// every process.
+func Identity() (string, error) {
+	if pod := os.Getenv(EnvPodName); pod != "" {
+		return pod, nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("naming this candidate: %w", err)
+	}
+	return host + "_" + string(uuid.NewUUID()), nil
+}
 
 // Elect sets the manager's options so that it leads only while it holds the
 // Lease of this name. restConfig reaches the cluster that holds the Lease.

@@ -43,3 +43,18 @@ func TestElect(t *testing.T) {
 		})
 	}
 }
+
+func TestIdentity(t *testing.T) {
+	t.Setenv(EnvPodName, "syncer-abc")
+	if got, err := Identity(); err != nil || got != "syncer-abc" {
+		t.Errorf("in a pod: %q, %v", got, err)
+	}
+	t.Setenv(EnvPodName, "")
+	one, err := Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other, err := Identity(); err != nil || one == other {
+		t.Errorf("two processes are both %q (%v)", one, err)
+	}
+}

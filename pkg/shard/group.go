@@ -135,8 +135,7 @@ func (g *Group) Ready(*http.Request) error {
 	return nil
 }
 
-// NeedLeaderElection says that every replica takes part. It also has the
-// manager stop everything that works for tenants before it stops the group.
+// NeedLeaderElection says that every replica takes part.
 func (g *Group) NeedLeaderElection() bool { return false }
 
 // Start takes part until ctx ends. Then it drops all tenants and gives its

@@ -28,13 +28,15 @@ import (
 	"virtualcluster.io/virtualcluster/pkg/fleet"
 	"virtualcluster.io/virtualcluster/pkg/identity"
 	"virtualcluster.io/virtualcluster/pkg/leader"
+	"virtualcluster.io/virtualcluster/pkg/shard"
 	"virtualcluster.io/virtualcluster/pkg/syncer/engine"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kinds"
 	"virtualcluster.io/virtualcluster/pkg/syncer/lifecycle"
 )
 
-// leaseName is the Lease by which replicas agree on the one that works.
+// leaseName is the Lease by which replicas agree on the one that works, or the
+// first of those by which they divide the tenants.
 const leaseName = "syncer"
 
 // What the syncer may do in the super cluster. What it may do in a tenant is
@@ -54,8 +56,9 @@ const leaseName = "syncer"
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=ingressclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",namespace=vc-system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=vc-system,resources=leases,verbs=create
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=vc-system,resources=leases,verbs=create;list
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=vc-system,resources=leases,resourceNames=syncer,verbs=get;update;patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=vc-system,resources=leases,resourceNames=syncer-1;syncer-2;syncer-3;syncer-4;syncer-5;syncer-6;syncer-7;syncer-8;syncer-9;syncer-10;syncer-11;syncer-12;syncer-13;syncer-14;syncer-15,verbs=patch
 
 // NewManager returns a manager that runs the syncer against the super cluster
 // of restConfig. Start it once; it ends when the context does, having released
@@ -70,14 +73,20 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 	superConfig.QPS, superConfig.Burst = float32(config.ClientConnection.QPS), int(config.ClientConnection.Burst)
 	all := kinds.All()
 	options := managerOptions(scheme, all, config)
-	if err := leader.Elect(&options, superConfig, config.LeaderElection, leaseName); err != nil {
+	var replicas *shard.Group // nil: this replica serves all tenants
+	if config.Sharding.Enabled {
+		replicas, err = newGroup(restConfig, scheme, config)
+	} else {
+		err = leader.Elect(&options, superConfig, config.LeaderElection, leaseName)
+	}
+	if err != nil {
 		return nil, err
 	}
 	mgr, err := ctrl.NewManager(superConfig, options)
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
-	return setup(ctx, mgr, all, config)
+	return setup(ctx, mgr, all, replicas, config)
 }
 
 func managerOptions(scheme *runtime.Scheme, all []*kind.Translator, config *configv1alpha1.SyncerConfiguration) ctrl.Options {
@@ -93,7 +102,7 @@ func managerOptions(scheme *runtime.Scheme, all []*kind.Translator, config *conf
 }
 
 // setup adds the parts to the manager. It is the only place that joins them.
-func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, config *configv1alpha1.SyncerConfiguration) (mcmanager.Manager, error) {
+func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, replicas *shard.Group, config *configv1alpha1.SyncerConfiguration) (mcmanager.Manager, error) {
 	tenants := fleet.New(fleet.Options{
 		MetaReader:    mgr.GetClient(),
 		SecretReader:  mgr.GetAPIReader(),
@@ -103,6 +112,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, config
 		Burst:         int(config.TenantConnection.Burst),
 		ProbeInterval: config.TenantConnection.ProbeInterval.Duration,
 		ProbeFailures: int(config.TenantConnection.ProbeFailures),
+		Owns:          owns(replicas),
 	})
 	if err := errors.Join(engine.IndexReferences(ctx, tenants, all), engine.IndexSubjects(ctx, mgr.GetFieldIndexer(), all), lifecycle.IndexPods(ctx, mgr.GetFieldIndexer())); err != nil {
 		return nil, fmt.Errorf("making indexes: %w", err)
@@ -126,7 +136,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, config
 	}
 	lifecycles := lifecycle.New(lifecycle.Options{
 		SuperClient: mgr.GetClient(), SuperReader: mgr.GetAPIReader(), Connections: tenants, Synced: syncEngine.Synced,
-		Held: syncEngine.Held, Recorder: mgr.GetEventRecorder("syncer"),
+		Held: syncEngine.Held, Recorder: mgr.GetEventRecorder("syncer"), Owns: owns(replicas),
 	})
 	return multi, errors.Join(
 		multi.Add(syncEngine),
@@ -134,6 +144,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, config
 		lifecycles.SetupWithManager(mgr),
 		mgr.AddHealthzCheck("ping", func(*http.Request) error { return nil }),
 		mgr.AddReadyzCheck("ping", func(*http.Request) error { return nil }),
+		share(mgr, replicas, tenants),
 	)
 }
 

@@ -27,6 +27,22 @@ type SyncerConfiguration struct {
 	// deletionBrake says when the deletion of super objects is held, because the
 	// tenant's objects may have been lost rather than deleted.
 	DeletionBrake DeletionBrake `json:"deletionBrake,omitempty"`
+	// sharding divides the tenants between several replicas.
+	Sharding Sharding `json:"sharding,omitempty"`
+}
+
+// Sharding is how replicas divide the tenants between them. The Leases are in
+// leaderElection.resourceNamespace.
+type Sharding struct {
+	// enabled has every replica serve a part of the tenants, and one that is lost
+	// be replaced by the others; leaderElection.leaderElect is ignored. Otherwise
+	// one replica serves all of them and the others stand by. All replicas must
+	// be told the same. Default false.
+	Enabled bool `json:"enabled,omitempty"`
+	// leaseDuration is how long the tenants of a replica that was lost wait for
+	// others to begin taking over, which takes up to 5s more. A replica that cannot
+	// renew its Lease stops after two thirds of it. From 5s to 1m; default 15s.
+	LeaseDuration metav1.Duration `json:"leaseDuration,omitempty"`
 }
 
 // DeletionBrake looks at super objects whose tenant's object is gone although
@@ -76,6 +92,7 @@ func (c *SyncerConfiguration) SetDefaults() {
 	setDefault(&c.DeletionBrake.Percent, 30)
 	setDefault(&c.DeletionBrake.Minimum, 10)
 	setDefault(&c.DeletionBrake.Grace.Duration, 10*time.Minute)
+	setDefault(&c.Sharding.LeaseDuration.Duration, 15*time.Second)
 }
 
 // Validate implements Configuration.
@@ -91,6 +108,9 @@ func (c *SyncerConfiguration) Validate() field.ErrorList {
 	errs = append(errs, validatePositive(connection.Child("probeFailures"), c.TenantConnection.ProbeFailures)...)
 	if c.TenantConnection.ProbeInterval.Duration < time.Second {
 		errs = append(errs, field.Invalid(connection.Child("probeInterval"), c.TenantConnection.ProbeInterval.Duration.String(), "must be at least 1s"))
+	}
+	if lease := c.Sharding.LeaseDuration.Duration; lease < 5*time.Second || lease > time.Minute {
+		errs = append(errs, field.Invalid(field.NewPath("sharding", "leaseDuration"), lease.String(), "must be from 5s to 1m"))
 	}
 	return append(errs, c.DeletionBrake.validate(field.NewPath("deletionBrake"))...)
 }

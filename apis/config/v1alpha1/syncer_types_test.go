@@ -21,7 +21,7 @@ func TestSyncerLoad(t *testing.T) {
 		wantErr string // empty: no error
 	}{
 		"header only":         {header, ""},
-		"everything set":      {header + "workersPerKind: 1\nresyncPeriod: 1m\ntenantConnection: {qps: 1, burst: 1, probeInterval: 1s, probeFailures: 1}\ndeletionBrake: {percent: 100, minimum: 1, grace: 1s}\n", ""},
+		"everything set":      {header + "workersPerKind: 1\nresyncPeriod: 1m\ntenantConnection: {qps: 1, burst: 1, probeInterval: 1s, probeFailures: 1}\ndeletionBrake: {percent: 100, minimum: 1, grace: 1s}\nsharding: {enabled: true, leaseDuration: 1m}\n", ""},
 		"no workers":          {header + "workersPerKind: -1\n", "workersPerKind"},
 		"resync all the time": {header + "resyncPeriod: 1s\n", "resyncPeriod"},
 		"negative rate":       {header + "tenantConnection: {qps: -1}\n", "tenantConnection.qps"},
@@ -31,6 +31,8 @@ func TestSyncerLoad(t *testing.T) {
 		"more than all":       {header + "deletionBrake: {percent: 101}\n", "deletionBrake.percent"},
 		"negative minimum":    {header + "deletionBrake: {minimum: -1}\n", "deletionBrake.minimum"},
 		"negative grace":      {header + "deletionBrake: {grace: -1s}\n", "deletionBrake.grace"},
+		"lost at once":        {header + "sharding: {leaseDuration: 1s}\n", "sharding.leaseDuration"},
+		"lost for long":       {header + "sharding: {leaseDuration: 2m}\n", "sharding.leaseDuration"},
 		"unknown field":       {header + "tenantConnection: {timeout: 1s}\n", `unknown field "tenantConnection.timeout"`},
 	}
 	for name, tc := range cases {

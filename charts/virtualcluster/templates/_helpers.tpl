@@ -36,6 +36,8 @@ app.kubernetes.io/name: {{ . }}
 {{- $_ := set $base "platformNamespace" .root.Release.Namespace -}}
 {{- else if eq .component "vn-agent" -}}
 {{- $_ := set $base "platformNamespace" .root.Release.Namespace -}}
+{{- else if gt (int $values.replicas) 1 -}}
+{{- $_ := set $base "sharding" (dict "enabled" true) -}}
 {{- end -}}
 {{- toYaml (mergeOverwrite $base (deepCopy $values.config)) -}}
 {{- end }}

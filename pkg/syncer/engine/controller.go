@@ -81,6 +81,12 @@ func (c *controller) serve(ctx context.Context, r request, added time.Time) {
 		c.queue.Forget(r)
 		return
 	}
+	done, connected := t.Use()
+	if !connected {
+		c.queue.Forget(r)
+		return
+	}
+	defer done()
 	c.engine.metrics.waited(c.kind, c.engine.options.Clock.Since(added))
 	log := ctrl.LoggerFrom(ctx).WithValues("kind", c.kind.Name, "virtualCluster", t.VirtualCluster, "namespace", r.Namespace, "name", r.Name)
 	// The tenant's context ends the request when the tenant is disengaged; the

@@ -46,7 +46,7 @@ type Connections interface {
 	Changes() <-chan types.NamespacedName
 }
 
-// Options configure a Reconciler. All but Clock are required.
+// Options configure a Reconciler. All but Owns and Clock are required.
 type Options struct {
 	// SuperClient writes; its reads may come from a cache.
 	SuperClient client.Client
@@ -61,6 +61,9 @@ type Options struct {
 	Held func(id string) (hold *engine.Hold, known bool)
 	// Recorder writes events about VirtualClusters.
 	Recorder events.EventRecorder
+	// Owns reports whether this replica serves the tenant of this id; only then
+	// may it write anything for it. Nil means all of them.
+	Owns func(id string) bool
 	// Clock is the real clock by default.
 	Clock clock.PassiveClock
 }
@@ -75,6 +78,9 @@ type Reconciler struct {
 func New(options Options) *Reconciler {
 	if options.Clock == nil {
 		options.Clock = clock.RealClock{}
+	}
+	if options.Owns == nil {
+		options.Owns = func(string) bool { return true }
 	}
 	return &Reconciler{options: options, starting: newStarting()}
 }
@@ -114,6 +120,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err := r.options.SuperClient.Get(ctx, req.NamespacedName, &vc); err != nil {
 		r.starting.forget(req.NamespacedName)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !r.options.Owns(string(vc.UID)) {
+		// Another replica's. It may become ours without a change of its own.
+		r.starting.forget(req.NamespacedName)
+		return reconcile.Result{RequeueAfter: statusInterval}, nil
 	}
 	if !vc.DeletionTimestamp.IsZero() {
 		return r.end(ctx, &vc)

@@ -190,3 +190,34 @@ func TestPodGrace(t *testing.T) {
 		}
 	}
 }
+
+// TestAnotherReplicasTenant: nothing is written for it, alive or at its end.
+func TestAnotherReplicasTenant(t *testing.T) {
+	now := metav1.Now()
+	for name, deletion := range map[string]*metav1.Time{"living": nil, "ending": &now} {
+		t.Run(name, func(t *testing.T) {
+			vc := virtualCluster(tenancyv1alpha1.FinalizerSyncer)
+			vc.DeletionTimestamp = deletion
+			pod := stamped(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "pod"}}, "tenant-1")
+			r, superClient := newReconciler(t, &connections{}, false, vc, pod)
+			r.options.Owns = func(id string) bool { return id != "tenant-1" }
+			var before, after tenancyv1alpha1.VirtualCluster
+			if err := superClient.Get(t.Context(), key, &before); err != nil {
+				t.Fatal(err)
+			}
+			result, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: key})
+			if err != nil || result.RequeueAfter == 0 {
+				t.Errorf("result %+v, error %v", result, err)
+			}
+			if err := superClient.Get(t.Context(), key, &after); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("(-before +after):\n%s", diff)
+			}
+			if err := superClient.Get(t.Context(), client.ObjectKeyFromObject(pod), &corev1.Pod{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

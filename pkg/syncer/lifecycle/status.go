@@ -29,6 +29,9 @@ func (r *Reconciler) report(ctx context.Context, vc *tenancyv1alpha1.VirtualClus
 	}
 	conditions := slices.Clone(vc.Status.Conditions)
 	wanted := r.condition(vc)
+	if !r.options.Owns(string(vc.UID)) {
+		return nil // what was asked meanwhile is another replica's to answer
+	}
 	wanted.LastTransitionTime = metav1.NewTime(r.options.Clock.Now())
 	ours := []metav1.Condition{wanted}
 	if deletions := r.deletions(vc); deletions != nil {
