@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// concurrentReconciles is how many VirtualClusters are looked at at once.
+	// concurrentReconciles is how many VirtualClusters are looked at side by side.
 	concurrentReconciles = 8
 	// leavingInterval is the time between two looks at a member that is leaving.
 	leavingInterval = 100 * time.Millisecond

@@ -31,6 +31,7 @@ import (
 type program struct {
 	root      *testing.T
 	arguments []string
+	env       []string // beside this process's own
 	log       string
 	metrics   string
 	process   *processtest.Process
@@ -77,6 +78,7 @@ func (p *program) start(t *testing.T) {
 	defer output.Close()
 	command := exec.Command(p.arguments[0], p.arguments[1:]...)
 	command.Stdout, command.Stderr = output, output
+	command.Env = append(os.Environ(), p.env...)
 	p.process, err = processtest.Start(command)
 	must(t, err)
 	p.starts++

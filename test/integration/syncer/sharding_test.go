@@ -7,15 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
-	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/multicluster-runtime/pkg/manager/coordinator/sharded/sharder"
 
+	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/identity"
 	"virtualcluster.io/virtualcluster/pkg/leader"
@@ -40,7 +35,7 @@ import (
 // takeover is how long the tenants of a lost replica may wait.
 const takeover = 30 * time.Second
 
-// TestSharding runs three syncer processes, as they are shipped, that share six
+// TestSharding runs three syncer replicas, as they are shipped, that share six
 // virtual clusters: three with a control plane, three that lead nowhere.
 func TestSharding(t *testing.T) {
 	e := newEnvironment(t)
@@ -55,45 +50,42 @@ func TestSharding(t *testing.T) {
 		e.addFakeTenant(t, fmt.Sprintf("fake-%d", i), fmt.Sprintf("10.113.%d.0/22", 4*i), slots, slot)
 	}
 	creations := e.countCreations(t)
-	binary := buildSyncer(t)
-	var processes []*process
+	var replicas []*replica
 	for i := range 3 {
-		processes = append(processes, e.startProcess(t, binary, fmt.Sprintf("syncer-pod-%d", i)))
+		replicas = append(replicas, e.startReplica(t, fmt.Sprintf("syncer-pod-%d", i)))
 	}
 	for _, tn := range tenants {
 		e.waitSynced(t, tn)
 		tn.waitServiceAccount(t, "default")
 	}
-	e.waitShared(t, processes, 6)
-	var victim *process
+	e.waitShared(t, replicas, 6)
+	var victim *replica
 	t.Run("each tenant is served by one", func(t *testing.T) {
 		for _, tn := range tenants {
 			must(t, tn.client.Create(t.Context(), makePod("default", "first")))
 			tn.waitRunning(t, "default", "first")
 		}
-		victim = e.ownerOf(t, processes, tenants[0])
+		victim = e.ownerOf(t, replicas, tenants[0])
 	})
-	t.Run("a process is killed", func(t *testing.T) { e.testKilled(t, processes, victim, tenants) })
+	t.Run("a process is killed", func(t *testing.T) { e.testKilled(t, replicas, victim, tenants) })
 	t.Run("it comes back", func(t *testing.T) {
-		again := e.startProcess(t, binary, victim.pod)
-		processes[slices.Index(processes, victim)] = again
-		e.waitShared(t, processes, 6)
-		if owner := e.ownerOf(t, processes, tenants[0]); owner != again {
+		victim.start(t)
+		e.waitShared(t, replicas, 6)
+		if owner := e.ownerOf(t, replicas, tenants[0]); owner != victim {
 			t.Errorf("%s is served by %s, not by the replica that came back", tenants[0].vc.Name, owner.pod)
 		}
 		for _, tn := range tenants {
 			must(t, tn.client.Create(t.Context(), makePod("default", "third")))
 			tn.waitRunning(t, "default", "third")
 		}
-		victim = again
 	})
-	t.Run("a process is frozen", func(t *testing.T) { e.testFrozen(t, processes, victim, tenants) })
+	t.Run("a process is frozen", func(t *testing.T) { e.testFrozen(t, replicas, victim, tenants) })
 	t.Run("a tenant ends", func(t *testing.T) { e.testEndsOnce(t, tenants[2]) })
 	t.Run("the rest end in order", func(t *testing.T) {
-		for _, p := range processes[1:] {
-			p.terminate(t)
+		for _, p := range replicas[1:] {
+			p.stop(t)
 		}
-		e.waitShared(t, processes[:1], 5)
+		e.waitShared(t, replicas[:1], 5)
 	})
 	for object, times := range creations() {
 		if times != 1 {
@@ -104,7 +96,7 @@ func TestSharding(t *testing.T) {
 
 // testKilled kills the process that serves the first tenant: what is created
 // there at once is synced by another within 30 s, and nobody else waits.
-func (e *environment) testKilled(t *testing.T, processes []*process, victim *process, tenants []*tenant) {
+func (e *environment) testKilled(t *testing.T, replicas []*replica, victim *replica, tenants []*tenant) {
 	victim.kill(t)
 	since := time.Now()
 	for _, tn := range tenants {
@@ -126,14 +118,14 @@ func (e *environment) testKilled(t *testing.T, processes []*process, victim *pro
 	for _, tn := range tenants[1:] {
 		tn.waitRunning(t, "default", "second")
 	}
-	e.waitShared(t, slices.DeleteFunc(slices.Clone(processes), func(p *process) bool { return p == victim }), 6)
+	e.waitShared(t, slices.DeleteFunc(slices.Clone(replicas), func(p *replica) bool { return p == victim }), 6)
 }
 
 // testFrozen stops a process (SIGSTOP) for longer than its Lease lasts, while
 // pods come and go that it had in its caches, and wakes it up.
-func (e *environment) testFrozen(t *testing.T, processes []*process, victim *process, tenants []*tenant) {
+func (e *environment) testFrozen(t *testing.T, replicas []*replica, victim *replica, tenants []*tenant) {
 	tn := tenants[0]
-	must(t, victim.cmd.Process.Signal(syscall.SIGSTOP))
+	must(t, victim.process.Signal(syscall.SIGSTOP))
 	must(t, tn.client.Create(t.Context(), makePod("default", "meanwhile")))
 	must(t, tn.client.Delete(t.Context(), makePod("default", "first")))
 	tn.waitRunning(t, "default", "meanwhile")
@@ -143,8 +135,8 @@ func (e *environment) testFrozen(t *testing.T, processes []*process, victim *pro
 		}
 		return nil
 	})
-	must(t, victim.cmd.Process.Signal(syscall.SIGCONT))
-	e.waitShared(t, processes, 6)
+	must(t, victim.process.Signal(syscall.SIGCONT))
+	e.waitShared(t, replicas, 6)
 	must(t, tn.client.Create(t.Context(), makePod("default", "afterwards")))
 	tn.waitRunning(t, "default", "afterwards")
 	before := e.stamped(t, tn)
@@ -222,132 +214,45 @@ func (e *environment) countCreations(t *testing.T) func() map[string]int {
 	}
 }
 
-// process is a syncer that runs as a child of the test.
-type process struct {
-	pod     string
-	metrics string
-	cmd     *exec.Cmd
-	ended   chan struct{}
+// replica is a syncer that shares the tenants with others.
+type replica struct {
+	*program
+	pod string
 }
 
-func buildSyncer(t *testing.T) string {
+// startReplica starts a syncer whose pod has this name.
+func (e *environment) startReplica(t *testing.T, pod string) *replica {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "syncer")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../../../cmd/syncer")
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the syncer: %v\n%s", err, output)
-	}
-	return binary
-}
-
-// startProcess starts a syncer whose pod has this name.
-func (e *environment) startProcess(t *testing.T, binary, pod string) *process {
-	t.Helper()
-	dir := e.root.TempDir()
-	write := func(name string, content []byte) string {
-		path := filepath.Join(dir, name)
-		must(t, os.WriteFile(path, content, 0o600))
-		return path
-	}
-	p := &process{pod: pod, metrics: freeAddress(t), ended: make(chan struct{})}
-	config := write("config.yaml", []byte("apiVersion: config.virtualcluster.io/v1alpha1\nkind: SyncerConfiguration\n"+
-		"sharding: {enabled: true}\nhealth: {bindAddress: \"0\"}\nmetrics: {bindAddress: \""+p.metrics+"\"}\n"))
-	p.cmd = exec.CommandContext(e.root.Context(), binary, "--config="+config, "--kubeconfig="+write("kubeconfig", e.super.Kubeconfig), "--log-format=text")
-	p.cmd.Env = append(os.Environ(), leader.EnvPodName+"="+pod)
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	must(t, err)
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	must(t, p.cmd.Start())
-	go func() {
-		defer close(p.ended)
-		_ = p.cmd.Wait() // how it ended is what the test did to it
-	}()
-	e.root.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		<-p.ended
-		if content, err := os.ReadFile(log.Name()); err == nil && e.root.Failed() {
-			e.root.Logf("%s said:\n%s", pod, content)
-		}
-		_ = log.Close()
-	})
-	return p
-}
-
-// kill ends the process as kill -9 does.
-func (p *process) kill(t *testing.T) {
-	t.Helper()
-	must(t, p.cmd.Process.Kill())
-	<-p.ended
-}
-
-// terminate ends the process as a kubelet does.
-func (p *process) terminate(t *testing.T) {
-	t.Helper()
-	must(t, p.cmd.Process.Signal(syscall.SIGTERM))
-	select {
-	case <-p.ended:
-	case <-time.After(settle):
-		t.Errorf("%s has not ended", p.pod)
-	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer func() { must(t, listener.Close()) }()
-	return listener.Addr().String()
+	p := e.newProgram(t, func(config *configv1alpha1.SyncerConfiguration) { config.Sharding.Enabled = true })
+	p.env = []string{leader.EnvPodName + "=" + pod}
+	p.start(t)
+	return &replica{program: p, pod: pod}
 }
 
 // gauge reads a metric without labels.
-func (p *process) gauge(ctx context.Context, name string) (int, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.metrics+"/metrics", nil)
+func (r *replica) gauge(t *testing.T, name string) int {
+	t.Helper()
+	value, err := r.metric(t.Context(), "virtualcluster_syncer_"+name)
 	if err != nil {
-		return 0, err
+		return -1 // it is starting
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.SplitSeq(string(body), "\n") {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			return strconv.Atoi(value)
-		}
-	}
-	return 0, fmt.Errorf("%s serves no %s", p.pod, name)
+	return int(value)
 }
 
 // waitShared waits until these replicas agree that they share the tenants, and
 // serve each tenant once.
-func (e *environment) waitShared(t *testing.T, processes []*process, tenants int) {
+func (e *environment) waitShared(t *testing.T, replicas []*replica, tenants int) {
 	t.Helper()
-	eventually(t, "shared tenants", func(ctx context.Context) error {
+	eventually(t, "shared tenants", func(context.Context) error {
 		var shares []int
 		sum := 0
-		for _, p := range processes {
-			replicas, err := p.gauge(ctx, "virtualcluster_syncer_shard_replicas")
-			if err != nil {
-				return err
+		for _, r := range replicas {
+			seen, settled, owned := r.gauge(t, "shard_replicas"), r.gauge(t, "shard_settled"), r.gauge(t, "tenants_owned")
+			if seen != len(replicas) || settled != 1 {
+				return fmt.Errorf("%s sees %d replicas, settled %d", r.pod, seen, settled)
 			}
-			settled, err := p.gauge(ctx, "virtualcluster_syncer_shard_settled")
-			if err != nil {
-				return err
-			}
-			if replicas != len(processes) || settled != 1 {
-				return fmt.Errorf("%s sees %d replicas, settled %d", p.pod, replicas, settled)
-			}
-			owned, err := p.gauge(ctx, "virtualcluster_syncer_tenants_owned")
-			if err != nil {
-				return err
-			}
-			if owned == 0 && len(processes) == 3 {
-				return fmt.Errorf("%s serves nobody", p.pod)
+			if owned < 1 {
+				return fmt.Errorf("%s serves %d tenants", r.pod, owned)
 			}
 			shares, sum = append(shares, owned), sum+owned
 		}
@@ -360,7 +265,7 @@ func (e *environment) waitShared(t *testing.T, processes []*process, tenants int
 }
 
 // ownerOf computes which replica serves a tenant.
-func (e *environment) ownerOf(t *testing.T, processes []*process, tn *tenant) *process {
+func (e *environment) ownerOf(t *testing.T, replicas []*replica, tn *tenant) *replica {
 	t.Helper()
 	var leases coordinationv1.LeaseList
 	must(t, e.superClient.List(t.Context(), &leases, client.InNamespace("vc-system")))
@@ -375,7 +280,7 @@ func (e *environment) ownerOf(t *testing.T, processes []*process, tn *tenant) *p
 		if !(shard.Rendezvous{}).ShouldOwn(tn.names.ID, slots, slot) {
 			continue
 		}
-		for _, p := range processes {
+		for _, p := range replicas {
 			if p.pod == holders[slot.ID] {
 				return p
 			}
