@@ -70,6 +70,7 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 	}
 	superConfig := rest.CopyConfig(restConfig)
 	superConfig.UserAgent = "virtualcluster-syncer"
+	superConfig.Wrap(engine.HandBackThrottling)
 	superConfig.QPS, superConfig.Burst = float32(config.ClientConnection.QPS), int(config.ClientConnection.Burst)
 	all := kinds.All()
 	options := managerOptions(scheme, all, config)

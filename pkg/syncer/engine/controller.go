@@ -87,12 +87,19 @@ func (c *controller) serve(ctx context.Context, r request, added time.Time) {
 		return
 	}
 	defer done()
+	if wait := t.enter(); wait > 0 {
+		c.queue.Defer(r)
+		c.queue.Pause(r.Tenant, wait)
+		return
+	}
 	c.engine.metrics.waited(c.kind, c.engine.options.Clock.Since(added))
 	log := ctrl.LoggerFrom(ctx).WithValues("kind", c.kind.Name, "virtualCluster", t.VirtualCluster, "namespace", r.Namespace, "name", r.Name)
 	// The tenant's context ends the request when the tenant is disengaged; the
 	// engine's own end does not cut a write short.
 	reconcileCtx, cancel := context.WithTimeout(ctrl.LoggerInto(t.ctx, log), c.engine.options.RequestTimeout)
 	defer cancel()
+	reconcileCtx, made := withCalls(reconcileCtx)
+	defer t.leave(made)
 	p := &pass{controller: c, tenantCluster: t, request: r}
 	again, err := p.reconcile(reconcileCtx)
 	if p.wrote {

@@ -31,12 +31,12 @@ func TestWhenAnOutcomeIsLookedAtAgain(t *testing.T) {
 		"ahead of the cache, and sooner": {times: 1, ahead: true, again: time.Second, want: time.Second},
 		"rejected":                       {err: reject, times: 3},
 		"rejected by super":              {err: reject, times: 1, superRefuses: true, want: 20 * time.Millisecond},
-		"rejected by super for long":     {err: reject, times: 20, superRefuses: true, want: 2 * time.Minute},
+		"rejected by super for long":     {err: reject, times: 20, superRefuses: true, want: 20 * time.Second},
 		"waiting":                        {err: wait, times: 1, want: 20 * time.Millisecond},
 		"waiting for a while":            {err: wait, times: patience, want: 2 * time.Second},
 		"waiting for long":               {err: wait, times: 2 * patience, want: longWait},
 		"failed":                         {err: failure, times: 1, want: 20 * time.Millisecond},
-		"failed for long":                {err: failure, times: 30, want: 2 * time.Minute},
+		"failed for long":                {err: failure, times: 30, want: 20 * time.Second},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,7 +32,9 @@ type Options struct {
 	Kinds []*kind.Translator
 	// Workers for each kind. Default 32.
 	Workers int
-	// BaseDelay and MaxDelay bound the back-off of one object. Default 20 ms and 2 min.
+	// BaseDelay and MaxDelay bound the back-off of one object. Default 20 ms and
+	// 20 s: an object whose trouble is over is synced within half a minute. What
+	// many failing objects may cost is bounded for each tenant; see fairQueue.Retry.
 	BaseDelay, MaxDelay time.Duration
 	// RequestTimeout bounds one reconcile, so that a tenant that accepts
 	// connections and never answers frees its worker. Default 15 s.
@@ -51,6 +54,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Clock is the real clock by default.
 	Clock clock.WithTickerAndDelayedExecution
+	// Jitter lengthens a pause by chance. Default: by up to a fifth.
+	Jitter func(time.Duration) time.Duration
 }
 
 func (o *Options) setDefaults() {
@@ -61,7 +66,7 @@ func (o *Options) setDefaults() {
 		o.BaseDelay = 20 * time.Millisecond
 	}
 	if o.MaxDelay == 0 {
-		o.MaxDelay = 2 * time.Minute
+		o.MaxDelay = 20 * time.Second
 	}
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = 15 * time.Second
@@ -71,6 +76,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
+	}
+	if o.Jitter == nil {
+		o.Jitter = func(d time.Duration) time.Duration { return wait.Jitter(d, 0.2) }
 	}
 	if o.Watcher == nil {
 		o.Watcher = watcherOf
@@ -98,6 +106,7 @@ var _ multicluster.Aware = &Engine{}
 // New returns an engine that does nothing until Start.
 func New(options Options) (*Engine, error) {
 	options.setDefaults()
+	options.Super = watchedCluster{options.Super, atSuper}
 	m, err := newMetrics(options.Registerer)
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
@@ -153,11 +162,34 @@ func (e *Engine) Engage(ctx context.Context, id string, cl cluster.Cluster) erro
 		return nil
 	}
 	t := newTenant(ctx, connected)
-	t.super = superReader{engine: e, tenant: t}
-	t.brake = newBrake(e.options.Brake, e.options.Clock)
+	e.equip(t)
 	e.tenants[id] = t
 	go e.follow(t)
 	return nil
+}
+
+// equip gives a tenant what it needs besides its connection.
+func (e *Engine) equip(t *tenant) {
+	t.super = superReader{engine: e, tenant: t}
+	t.brake = newBrake(e.options.Brake, e.options.Clock)
+	// A tenant that fails is left alone for up to half a minute; the super
+	// cluster, which the others need too, is asked again sooner, and left alone
+	// at once when it says so.
+	t.breakers[atTenant] = newBreaker(breakerOptions{
+		clock: e.options.Clock, threshold: 5, base: time.Second, limit: 30 * time.Second, jitter: e.options.Jitter,
+	})
+	t.breakers[atSuper] = newBreaker(breakerOptions{
+		clock: e.options.Clock, threshold: 3, base: 500 * time.Millisecond, limit: 5 * time.Second, jitter: e.options.Jitter,
+	})
+	e.weigh(t)
+}
+
+// weigh tells the queues what share the tenant has.
+func (e *Engine) weigh(t *tenant) {
+	facts, _ := t.Facts()
+	for _, c := range e.controllers {
+		c.queue.SetWeight(t.ID, int(facts.Syncing.Weight))
+	}
 }
 
 // Synced reports whether the tenant is engaged and its caches are synced.
@@ -211,12 +243,21 @@ func (e *Engine) countTenants() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	braked := 0
+	breakers := map[[2]string]int{}
 	for _, t := range e.tenants {
 		if t.brake.held() != nil {
 			braked++
 		}
+		for i, b := range t.breakers {
+			breakers[[2]string{party(i).String(), b.State()}]++
+		}
 	}
 	e.metrics.braked.Set(float64(braked))
+	for _, state := range []string{"open", "half-open"} {
+		for i := range parties {
+			e.metrics.breakers.WithLabelValues(i.String(), state).Set(float64(breakers[[2]string{i.String(), state}]))
+		}
+	}
 }
 
 // reportDepth samples the queues for the metrics.

@@ -48,6 +48,7 @@ func (e *Engine) follow(t *tenant) {
 		case <-t.freed:
 			e.enqueueTenant(t, func(*controller) bool { return true })
 		case <-changed:
+			e.weigh(t)
 			e.enqueueTenant(t, func(c *controller) bool { return c.kind.UsesFacts })
 		case <-resync.C():
 			e.enqueueTenant(t, func(*controller) bool { return true })

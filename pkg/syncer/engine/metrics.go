@@ -23,6 +23,7 @@ type metrics struct {
 	queueDepth *prometheus.GaugeVec
 	braked     prometheus.Gauge
 	deletions  *prometheus.CounterVec
+	breakers   *prometheus.GaugeVec
 }
 
 // newMetrics makes the collectors and registers them; collectors that an
@@ -56,6 +57,10 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		deletions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "deletions_held_total", Help: "Deletions of super objects that were held.",
 		}, []string{"kind"}),
+		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "breakers",
+			Help: "Tenants whose work waits because an API server (tenant or super) is in trouble, by state: open, half-open.",
+		}, []string{"cluster", "state"}),
 	}
 	return m, m.register(registerer)
 }
@@ -68,7 +73,8 @@ func (m *metrics) register(registerer prometheus.Registerer) error {
 		registerOrReuse(registerer, &m.queueWait), registerOrReuse(registerer, &m.latency),
 		registerOrReuse(registerer, &m.writes), registerOrReuse(registerer, &m.outcomes),
 		registerOrReuse(registerer, &m.tenants), registerOrReuse(registerer, &m.queueDepth),
-		registerOrReuse(registerer, &m.braked), registerOrReuse(registerer, &m.deletions))
+		registerOrReuse(registerer, &m.braked), registerOrReuse(registerer, &m.deletions),
+		registerOrReuse(registerer, &m.breakers))
 }
 
 func registerOrReuse[C prometheus.Collector](registerer prometheus.Registerer, collector *C) error {

@@ -4,6 +4,7 @@
 package engine
 
 import (
+	"container/heap"
 	"sync"
 	"time"
 
@@ -37,10 +38,10 @@ type queueOptions struct {
 	baseDelay, maxDelay time.Duration
 }
 
-// fairQueue is a work queue that serves tenants in turn. Like client-go's it
-// holds an item once, hands it to one worker at a time, and runs it again if
-// it was added meanwhile. Retries and delays belong to an item: a failing item
-// delays nobody, and a failing tenant only itself.
+// fairQueue is a work queue that serves tenants in turn, each as often as its
+// weight says. Like client-go's it holds an item once, hands it to one worker at
+// a time, and runs it again if it was added meanwhile. Retries and delays belong
+// to an item: a failing item delays nobody, and a failing tenant only itself.
 type fairQueue struct {
 	options queueOptions
 
@@ -48,15 +49,10 @@ type fairQueue struct {
 	nonEmpty *sync.Cond
 	items    map[request]*item
 	lanes    map[string]*lane
-	ready    []*lane // lanes that may be served, in turn
+	ready    readyLanes // lanes that may be served
+	turns    uint64     // lanes that were ever listed: the order among equals
+	now      uint64     // the turn of the lane that was served last; see lane.turn
 	closed   bool
-}
-
-// lane is the part of a queue that belongs to one tenant.
-type lane struct {
-	finish, begin []request
-	inFlight      int
-	listed        bool // is in fairQueue.ready
 }
 
 type item struct {
@@ -66,6 +62,8 @@ type item struct {
 	failures               int
 	timer                  clock.Timer
 	due                    time.Time
+	// late says that its back-off is over and its lane has no retry to spare.
+	late bool
 }
 
 func newFairQueue(options queueOptions) *fairQueue {
@@ -87,6 +85,8 @@ func (q *fairQueue) add(r request, p priority) {
 	}
 	it := q.item(r)
 	it.stopTimer()
+	it.late = false
+	q.lane(r).dropped = false
 	switch {
 	case it.running:
 		if !it.again {
@@ -108,13 +108,18 @@ func (q *fairQueue) add(r request, p priority) {
 
 // AddAfter queues r once d has passed, unless it is added earlier.
 func (q *fairQueue) AddAfter(r request, d time.Duration) {
+	q.after(r, d, q.Add)
+}
+
+// after calls then, once d has passed, with the priority that r has now.
+func (q *fairQueue) after(r request, d time.Duration, then func(request, priority)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return
 	}
 	it := q.item(r)
-	if it.queued || it.again {
+	if it.queued || it.again || it.late {
 		return
 	}
 	due := q.options.clock.Now().Add(d)
@@ -126,22 +131,28 @@ func (q *fairQueue) AddAfter(r request, d time.Duration) {
 	// What had begun has begun still after a delay. A clock may call back while
 	// it holds its own lock, which Add needs.
 	p := it.priority
-	it.timer = q.options.clock.AfterFunc(d, func() { go q.Add(r, p) })
+	it.timer = q.options.clock.AfterFunc(d, func() { go then(r, p) })
 }
 
-// Retry queues r again after its own back-off, which doubles each time.
+// Retry queues r again after its own back-off, which doubles each time. How many
+// items of one tenant are retried in a second is bounded.
 func (q *fairQueue) Retry(r request) {
-	q.Wait(r, q.options.baseDelay, q.options.maxDelay)
+	q.after(r, q.backOff(r, q.options.baseDelay, q.options.maxDelay), q.addLate)
 }
 
-// Wait is Retry with a back-off of its own, for what is no failure.
+// Wait is Retry with a back-off of its own and without that bound, for what is
+// no failure and asks nobody but caches.
 func (q *fairQueue) Wait(r request, base, limit time.Duration) {
+	q.after(r, q.backOff(r, base, limit), q.Add)
+}
+
+func (q *fairQueue) backOff(r request, base, limit time.Duration) time.Duration {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	it := q.item(r)
 	delay := min(base<<min(it.failures, 20), limit)
 	it.failures++
-	q.mu.Unlock()
-	q.AddAfter(r, delay)
+	return delay
 }
 
 // Failures returns how often r was retried since Forget.
@@ -154,12 +165,13 @@ func (q *fairQueue) Failures(r request) int {
 	return 0
 }
 
-// Forget resets the back-off of r.
+// Forget resets the back-off of r: it has come to an end.
 func (q *fairQueue) Forget(r request) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if it := q.items[r]; it != nil {
+	if it := q.items[r]; it != nil && it.failures > 0 {
 		it.failures = 0
+		q.recovered(q.lane(r))
 	}
 }
 
@@ -175,8 +187,7 @@ func (q *fairQueue) Get() (r request, added time.Time, ok bool) {
 		if q.closed {
 			return request{}, time.Time{}, false
 		}
-		l := q.ready[0]
-		q.ready, l.listed = q.ready[1:], false
+		l := heap.Pop(&q.ready).(*lane)
 		r, found := q.pop(l)
 		if !found {
 			continue
@@ -184,7 +195,9 @@ func (q *fairQueue) Get() (r request, added time.Time, ok bool) {
 		it := q.items[r]
 		it.queued, it.running = false, true
 		l.inFlight++
-		q.list(l) // to the end of the line
+		q.now = l.turn
+		l.turn += l.stride()
+		q.list(l) // for its next turn
 		return r, it.added, true
 	}
 }
@@ -219,10 +232,10 @@ func (q *fairQueue) Done(r request) {
 		l.push(r, it.priority)
 	}
 	q.list(l)
-	if !it.queued && it.timer == nil && it.failures == 0 {
+	if !it.queued && !it.late && it.timer == nil && it.failures == 0 {
 		delete(q.items, r)
 	}
-	if l.empty() && l.inFlight == 0 {
+	if l.dropped && l.inFlight == 0 {
 		delete(q.lanes, r.Tenant)
 	}
 }
@@ -238,13 +251,14 @@ func (q *fairQueue) Drop(tenant string) {
 		it.stopTimer()
 		if it.running {
 			// The worker still holds it: let Done clear it away.
-			it.again, it.failures = false, 0
+			it.again, it.late, it.failures = false, false, 0
 			continue
 		}
 		delete(q.items, r)
 	}
 	if l := q.lanes[tenant]; l != nil {
-		l.finish, l.begin = nil, nil
+		q.unlist(l)
+		l.clear()
 		if l.inFlight == 0 {
 			delete(q.lanes, tenant)
 		}
@@ -272,6 +286,9 @@ func (q *fairQueue) Close() {
 	for _, it := range q.items {
 		it.stopTimer()
 	}
+	for _, l := range q.lanes {
+		l.stopTimers()
+	}
 	q.nonEmpty.Broadcast()
 }
 
@@ -283,35 +300,6 @@ func (q *fairQueue) item(r request) *item {
 	}
 	return it
 }
-
-func (q *fairQueue) lane(r request) *lane {
-	l := q.lanes[r.Tenant]
-	if l == nil {
-		l = &lane{}
-		q.lanes[r.Tenant] = l
-	}
-	return l
-}
-
-// list puts a lane in line if it has work and its tenant may have another worker.
-func (q *fairQueue) list(l *lane) {
-	if l.listed || l.empty() || l.inFlight >= q.options.maxInFlight {
-		return
-	}
-	l.listed = true
-	q.ready = append(q.ready, l)
-	q.nonEmpty.Signal()
-}
-
-func (l *lane) push(r request, p priority) {
-	if p == finish {
-		l.finish = append(l.finish, r)
-		return
-	}
-	l.begin = append(l.begin, r)
-}
-
-func (l *lane) empty() bool { return len(l.finish) == 0 && len(l.begin) == 0 }
 
 func (it *item) stopTimer() {
 	if it.timer != nil {

@@ -172,7 +172,7 @@ func TestQueueDropForgetsATenant(t *testing.T) {
 	if diff := cmp.Diff([]string{"stays/x"}, serveAll(q)); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
-	if len(q.items) != 0 || len(q.lanes) != 0 {
+	if len(q.items) != 0 || len(q.lanes) != 1 || q.lanes["stays"] == nil {
 		t.Errorf("left: %d items, %d lanes", len(q.items), len(q.lanes))
 	}
 }

@@ -6,6 +6,7 @@ package engine
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -25,6 +26,8 @@ type tenant struct {
 	super  client.Reader
 	synced atomic.Bool
 	brake  *brake
+	// breakers by party; see Engine.equip.
+	breakers [parties]*breaker
 	// freed asks for a pass over everything: deletions were held, and may go on.
 	freed chan struct{}
 
@@ -37,8 +40,32 @@ type tenant struct {
 // newTenant returns a tenant with a brake of the default policy.
 func newTenant(ctx context.Context, t *fleet.Tenant) *tenant {
 	return &tenant{
-		Tenant: t, ctx: ctx, client: t.GetClient(), names: names.Tenant{ID: t.ID, Name: t.Name},
+		Tenant: t, ctx: ctx, client: watchedClient{t.GetClient(), atTenant}, names: names.Tenant{ID: t.ID, Name: t.Name},
 		brake: newBrake(BrakePolicy{}, clock.RealClock{}), freed: make(chan struct{}, 1),
+	}
+}
+
+// GetAPIReader returns a live reader whose requests count for the breaker.
+func (t *tenant) GetAPIReader() client.Reader {
+	return watchedReader{t.Tenant.GetAPIReader(), atTenant}
+}
+
+// enter admits a pass to both API servers, or says how long to wait.
+func (t *tenant) enter() (wait time.Duration) {
+	for i, b := range t.breakers {
+		if wait := b.Enter(); wait > 0 {
+			for _, entered := range t.breakers[:i] {
+				entered.Leave(outcome{})
+			}
+			return wait
+		}
+	}
+	return 0
+}
+
+func (t *tenant) leave(c *calls) {
+	for i, b := range t.breakers {
+		b.Leave(c[i])
 	}
 }
 
