@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 )
 
 // TestEveryObjectFieldHasADisposition is TestEveryPodFieldHasADisposition for
@@ -17,7 +18,9 @@ func TestEveryObjectFieldHasADisposition(t *testing.T) {
 		rules Fields
 		root  reflect.Type
 	}{
-		"claim": {ClaimFields(), reflect.TypeFor[corev1.PersistentVolumeClaimSpec]()},
+		"claim":          {ClaimFields(), reflect.TypeFor[corev1.PersistentVolumeClaimSpec]()},
+		"ingress":        {IngressFields(), reflect.TypeFor[networkingv1.IngressSpec]()},
+		"network policy": {NetworkPolicyFields(), reflect.TypeFor[networkingv1.NetworkPolicySpec]()},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

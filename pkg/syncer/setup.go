@@ -48,6 +48,8 @@ const leaseName = "syncer"
 // +kubebuilder:rbac:groups="",resources=namespaces;pods;configmaps;secrets;services;persistentvolumeclaims,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods/ephemeralcontainers;pods/resize;pods/status,verbs=patch
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses;networkpolicies,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=events,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=persistentvolumes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=storage.k8s.io,resources=storageclasses,verbs=get;list;watch
@@ -115,7 +117,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, replic
 		ProbeFailures: int(config.TenantConnection.ProbeFailures),
 		Owns:          owns(replicas),
 	})
-	if err := errors.Join(engine.IndexReferences(ctx, tenants, all), engine.IndexSubjects(ctx, mgr.GetFieldIndexer(), all), lifecycle.IndexPods(ctx, mgr.GetFieldIndexer())); err != nil {
+	if err := errors.Join(engine.IndexReferences(ctx, tenants, all), engine.IndexSuper(ctx, mgr.GetFieldIndexer(), all), lifecycle.IndexPods(ctx, mgr.GetFieldIndexer())); err != nil {
 		return nil, fmt.Errorf("making indexes: %w", err)
 	}
 	syncEngine, err := engine.New(engine.Options{

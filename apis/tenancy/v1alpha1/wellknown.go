@@ -46,6 +46,10 @@ const (
 // somebody else bound.
 const AnnotationBound = LabelPrefix + "bound"
 
+// AnnotationMoving is set by the syncer on a tenant's Service while it gives it
+// another address or other node ports: how far it has come.
+const AnnotationMoving = LabelPrefix + "moving"
+
 // SharedDriver stands, in what a tenant sees of the super cluster, where the
 // name of a driver, provisioner or controller would be: which one it is tells
 // about the platform, and a driver of that name in the tenant would take the

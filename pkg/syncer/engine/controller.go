@@ -6,7 +6,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -202,17 +201,26 @@ func (p *pass) scrub(message string) string {
 	return strings.ReplaceAll(message, p.superKey.Name, p.request.Name)
 }
 
-// warner collects what Down warns about, until it is known that the object is synced.
-func (p *pass) warner() func(field, remedy string) {
-	return func(field, remedy string) {
-		p.warnings = append(p.warnings, fmt.Sprintf("%s: %s", field, remedy))
+// note is something that Down has to tell the tenant.
+type note struct{ reason, message string }
+
+// newEnv returns what the kind may know. What it tells is kept until it is known
+// that the object is synced.
+func (p *pass) newEnv() kind.Env {
+	env := p.tenantCluster.env()
+	env.Warn = func(field, remedy string) {
+		p.notes = append(p.notes, note{ReasonIgnored, field + ": " + remedy})
 	}
+	env.Changed = func(field, why string) {
+		p.notes = append(p.notes, note{ReasonChanged, field + ": " + why})
+	}
+	return env
 }
 
-// tellWarnings sends what Down warned about.
-func (p *pass) tellWarnings(ctx context.Context) {
-	for _, warning := range p.warnings {
-		p.tell(ctx, ReasonIgnored, warning)
+// tellNotes sends what Down has told.
+func (p *pass) tellNotes(ctx context.Context) {
+	for _, n := range p.notes {
+		p.tell(ctx, n.reason, n.message)
 	}
 }
 

@@ -26,6 +26,8 @@ const (
 	ReasonRejected = "SyncRejected"
 	// ReasonIgnored: a field has no effect; the message names it.
 	ReasonIgnored = "SyncIgnored"
+	// ReasonChanged: the platform has changed the object, because it could not work as it was.
+	ReasonChanged = "SyncChanged"
 	// ReasonFailed: the super cluster refused the object; it is tried again.
 	ReasonFailed = "SyncFailed"
 	// ReasonWaiting: something the object needs has not arrived for a while.

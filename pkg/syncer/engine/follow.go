@@ -124,7 +124,9 @@ func (e *Engine) watches(t *tenant) []watched {
 			watches = append(watches, watched{used, nil, func(client.Object, bool) {}})
 		}
 		for _, trigger := range c.kind.Triggers {
-			watches = append(watches, watched{trigger, nil, c.triggerEvent(t)})
+			if !trigger.InSuper {
+				watches = append(watches, watched{trigger.From, nil, c.triggerEvent(t, trigger)})
+			}
 		}
 		for _, references := range c.kind.References {
 			watches = append(watches, watched{references.From, nil, c.referrerEvent(t, references)})
@@ -184,11 +186,17 @@ func (c *controller) referrerEvent(t *tenant, references kind.References) func(c
 	}
 }
 
-// triggerEvent maps a change of an object to all objects of the kind.
-func (c *controller) triggerEvent(t *tenant) func(client.Object, bool) {
-	return func(client.Object, bool) {
-		if t.synced.Load() {
+// triggerEvent maps a change of an object to the objects of the kind that it concerns.
+func (c *controller) triggerEvent(t *tenant, trigger kind.Trigger) func(client.Object, bool) {
+	return func(from client.Object, _ bool) {
+		switch {
+		case !t.synced.Load():
+		case trigger.Keys == nil:
 			c.engine.each(t.ctx, t.client, c.kind.New(), nil, c.tenantEvent(t))
+		default:
+			for _, key := range trigger.Keys(t.ctx, t.client, from) {
+				c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, finish)
+			}
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 // it is made, repaired, made again, and removed when there is nothing to see.
 func (p *pass) mirror(ctx context.Context) error {
 	t := p.tenantCluster
-	p.env, p.superKey = t.env(p.warner()), p.request.NamespacedName
+	p.env, p.superKey = p.newEnv(), p.request.NamespacedName
 	cached, err := p.read(ctx, t.client, p.request.NamespacedName)
 	if err != nil {
 		return fmt.Errorf("reading the tenant's copy: %w", err)
@@ -197,9 +197,13 @@ func (p *pass) releaseCopy(ctx context.Context) error {
 // that are about something in it.
 const subjectField = "virtualcluster.io/about-namespace"
 
-// IndexSubjects registers the indexes on the super cluster's cache that kinds
-// with About and Mirror need. It is called before the cache is started.
-func IndexSubjects(ctx context.Context, indexer client.FieldIndexer, kinds []*kind.Translator) error {
+// IndexSuper registers the indexes on the super cluster's cache that kinds rely
+// on: mirrored objects by what they are about, and pods by their addresses. It
+// is called before the cache is started.
+func IndexSuper(ctx context.Context, indexer client.FieldIndexer, kinds []*kind.Translator) error {
+	if err := indexer.IndexField(ctx, &corev1.Pod{}, kind.FieldPodIP, podIPs); err != nil {
+		return fmt.Errorf("indexing pods by address: %w", err)
+	}
 	for _, k := range kinds {
 		if !k.Mirror || k.About == nil {
 			continue
@@ -215,4 +219,17 @@ func IndexSubjects(ctx context.Context, indexer client.FieldIndexer, kinds []*ki
 		}
 	}
 	return nil
+}
+
+// podIPs returns a pod's addresses.
+func podIPs(object client.Object) []string {
+	superPod, ok := object.(*corev1.Pod)
+	if !ok {
+		return nil
+	}
+	var addresses []string
+	for _, ip := range superPod.Status.PodIPs {
+		addresses = append(addresses, ip.IP)
+	}
+	return addresses
 }

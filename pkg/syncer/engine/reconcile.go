@@ -32,9 +32,11 @@ type pass struct {
 	super    client.Object
 	owner    identity.Owner // of super
 
-	warnings       []string
+	notes          []note
 	wrote          bool
 	refusedBySuper bool
+	// refusal is the super API server's own error, if that has been explained.
+	refusal error
 	// ahead says that a side was shown by the engine's own writes, because its
 	// cache was late.
 	ahead bool
@@ -57,7 +59,7 @@ func (p *pass) reconcile(ctx context.Context) (time.Duration, error) {
 // load reads both objects and refuses a super object that is somebody else's.
 func (p *pass) load(ctx context.Context) error {
 	c, t := p.controller, p.tenantCluster
-	p.env = t.env(p.warner())
+	p.env = p.newEnv()
 	p.superKey = c.kind.SuperKey(t.names, p.request.NamespacedName)
 	tenantObject, err := p.read(ctx, t.client, p.request.NamespacedName)
 	if err != nil {
@@ -98,6 +100,9 @@ func (p *pass) read(ctx context.Context, reader client.Reader, key types.Namespa
 
 // declared makes the super object exist exactly while the tenant's does.
 func (p *pass) declared(ctx context.Context) (time.Duration, error) {
+	if err := p.heal(ctx, nil); err != nil {
+		return 0, err
+	}
 	wanted := p.tenant != nil && p.selected(ctx)
 	switch {
 	case p.super != nil && (!wanted || p.owner.UID != p.tenant.GetUID()):
@@ -108,9 +113,9 @@ func (p *pass) declared(ctx context.Context) (time.Duration, error) {
 		return 0, nil // made again when it is gone
 	}
 	if err := p.apply(ctx); err != nil {
-		return 0, err
+		return 0, p.healed(ctx, err)
 	}
-	return 0, p.report(ctx)
+	return 0, p.healed(ctx, p.report(ctx))
 }
 
 // selected reports whether the tenant's object takes part.
@@ -158,7 +163,7 @@ func (p *pass) apply(ctx context.Context) error {
 			return err
 		}
 	}
-	p.tellWarnings(ctx)
+	p.tellNotes(ctx)
 	return nil
 }
 

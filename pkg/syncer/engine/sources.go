@@ -36,6 +36,14 @@ func (e *Engine) watchSuper(ctx context.Context) error {
 		if err := watch(c.kind.New(), c.superEvent(ctx)); err != nil {
 			return err
 		}
+		for _, trigger := range c.kind.Triggers {
+			if !trigger.InSuper {
+				continue
+			}
+			if err := watch(trigger.From, c.superTriggerEvent(trigger)); err != nil {
+				return err
+			}
+		}
 		if c.kind.Attach == nil {
 			continue
 		}
@@ -111,6 +119,17 @@ func (c *controller) superEvent(ctx context.Context) func(client.Object, bool) {
 	}
 }
 
+// superTriggerEvent maps a change of a tenant's super object to the objects of
+// the kind that it concerns.
+func (c *controller) superTriggerEvent(trigger kind.Trigger) func(client.Object, bool) {
+	return func(from client.Object, deleted bool) {
+		owner, _ := identity.Of(from)
+		if t := c.engine.tenant(owner.TenantID); t != nil {
+			c.triggerEvent(t, trigger)(from, deleted)
+		}
+	}
+}
+
 // shownEvent maps a super object that tenants may see: of a catalogue to every
 // tenant, otherwise through the stamp of the namespace of what it is about.
 func (c *controller) shownEvent(ctx context.Context, object client.Object) {
@@ -139,7 +158,7 @@ func (c *controller) shownEvent(ctx context.Context, object client.Object) {
 	key := types.NamespacedName{Name: object.GetName()}
 	if !c.kind.Mirror {
 		key.Namespace = owner.Name
-		if !c.kind.Visible(t.env(nil).Facts, object) {
+		if !c.kind.Visible(t.env().Facts, object) {
 			return
 		}
 	}

@@ -40,7 +40,7 @@ func (r superReader) Get(ctx context.Context, key client.ObjectKey, object clien
 	if err := r.engine.options.Super.GetClient().Get(ctx, key, object, options...); err != nil {
 		return err
 	}
-	if k.Catalogue() && k.Visible(r.tenant.env(nil).Facts, object) {
+	if k.Catalogue() && k.Visible(r.tenant.env().Facts, object) {
 		return nil
 	}
 	if owner, ok := identity.Of(object); ok && owner.TenantID == r.tenant.ID && k.Direction == kind.Down {

@@ -69,8 +69,8 @@ func (t *tenant) leave(c *calls) {
 	}
 }
 
-// env returns what a kind may know about the tenant.
-func (t *tenant) env(warn func(field, remedy string)) kind.Env {
+// env returns what a kind may know about the tenant, without a way to tell it something.
+func (t *tenant) env() kind.Env {
 	facts, _ := t.Facts()
 	return kind.Env{
 		Names: t.names,
@@ -83,6 +83,5 @@ func (t *tenant) env(warn func(field, remedy string)) kind.Env {
 		},
 		Tenant: t.client,
 		Super:  t.super,
-		Warn:   warn,
 	}
 }

@@ -22,7 +22,7 @@ func (p *pass) show(ctx context.Context) error {
 	if c.kind.Mirror {
 		return p.mirror(ctx)
 	}
-	p.env = t.env(p.warner())
+	p.env = p.newEnv()
 	p.superKey = types.NamespacedName{Namespace: t.names.Namespace(p.request.Namespace), Name: p.request.Name}
 	super, err := p.read(ctx, c.engine.options.Super.GetClient(), p.superKey)
 	if err != nil || super == nil || !c.kind.Visible(p.env.Facts, super) {

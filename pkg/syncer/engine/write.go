@@ -56,6 +56,7 @@ func (p *pass) explainSuper(err error) error {
 	if isNamespaceLate(err) {
 		return kind.Wait("the namespace")
 	}
+	p.refusal = err
 	if p.controller.kind.Explain != nil {
 		if explained := p.controller.kind.Explain(p.tenant, err); explained != nil {
 			p.refusedBySuper = true

@@ -28,7 +28,14 @@ type Env struct {
 	// Warn tells the tenant that a field has no effect. The engine turns it
 	// into one Warning event.
 	Warn func(field, remedy string)
+	// Changed tells the tenant that the platform has changed a field of its
+	// object, and why. The engine turns it into one Warning event.
+	Changed func(field, why string)
 }
+
+// FieldPodIP is the index on the super cluster's pods by each of their addresses,
+// for Env.Super.
+const FieldPodIP = "status.podIPs.ip"
 
 // Facts are what the platform decided for a tenant.
 type Facts struct {

@@ -81,10 +81,9 @@ type Downward[T client.Object] struct {
 	// synced before the first object is. Down returns Wait for what is missing.
 	Uses []client.Object
 
-	// Triggers lists kinds of the same tenant of which any change re-runs all of
-	// the tenant's objects of this kind. Down reads them through Env.Tenant; they
-	// need not be in Uses as well. For what changes rarely: namespaces, classes.
-	Triggers []client.Object
+	// Triggers are changes elsewhere that re-run objects of this kind. Down
+	// reads those of the tenant through Env.Tenant; they need not be in Uses too.
+	Triggers []Trigger
 
 	// HideMetadata keeps the tenant's labels and annotations back, all of them,
 	// and leaves super's alone.
@@ -106,6 +105,28 @@ type Downward[T client.Object] struct {
 	// Explain turns an error of the super API server into a Reject that the
 	// tenant can act on, or returns nil. The write is retried with back-off.
 	Explain func(tenant T, err error) error
+
+	// Heal changes the tenant's object, of which tenant is a copy, so that what
+	// was refused can work, and reports whether it did. refusal is the error of
+	// the API server that refused: super's for what Down wrote, the tenant's for
+	// what Up did. It is nil at the begin of every pass, before Select, which is
+	// when a change of several steps goes on; the object itself must hold how far
+	// it is, and bound how often it is tried. Only for Lifecycle Declared.
+	Heal func(env Env, tenant T, refusal error) bool
+}
+
+// Trigger says which objects of a kind to look at again when an object of
+// another kind changes.
+type Trigger struct {
+	// From is an empty object of the other kind.
+	From client.Object
+	// InSuper means objects of the super cluster that carry the tenant's stamp;
+	// otherwise the tenant's own are meant.
+	InSuper bool
+	// Keys returns the tenant's keys of what to look at. from may be gone, and
+	// must not be changed, as must nothing that tenant, a cache, returns. Nil
+	// means all of the tenant's objects: for what changes rarely.
+	Keys func(ctx context.Context, tenant client.Reader, from client.Object) []types.NamespacedName
 }
 
 // Subresource is a part of an object that is written on a path of its own.

@@ -46,12 +46,13 @@ type Translator struct {
 	Bound        func(tenant client.Object) bool
 	References   []References
 	Uses         []client.Object
-	Triggers     []client.Object
+	Triggers     []Trigger
 	HideMetadata bool
 	UsesFacts    bool
 	Explain      func(tenant client.Object, err error) error
 	Hold         func(tenant client.Object, err error)
 	Subresources []Subresource[client.Object]
+	Heal         func(env Env, tenant client.Object, refusal error) bool
 
 	// The fields of Upward. Mirror is true for a catalogue too.
 	About   func(super client.Object) (client.Object, types.NamespacedName, types.UID)
@@ -121,6 +122,9 @@ func (k Downward[T]) eraseOptional(t *Translator) {
 	}
 	if k.Hold != nil {
 		t.Hold = func(tenant client.Object, err error) { k.Hold(tenant.(T), err) }
+	}
+	if k.Heal != nil {
+		t.Heal = func(env Env, tenant client.Object, refusal error) bool { return k.Heal(env, tenant.(T), refusal) }
 	}
 	if k.Explain != nil {
 		t.Explain = func(tenant client.Object, err error) error { return k.Explain(tenant.(T), err) }

@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"virtualcluster.io/virtualcluster/pkg/policy"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
@@ -34,7 +33,7 @@ func persistentVolumeClaim() kind.Downward[*corev1.PersistentVolumeClaim] {
 		Object:       &corev1.PersistentVolumeClaim{},
 		HideMetadata: true,
 		UsesFacts:    true,
-		Triggers:     []client.Object{&storagev1.StorageClass{}},
+		Triggers:     []kind.Trigger{{From: &storagev1.StorageClass{}}},
 		Down: func(ctx context.Context, env kind.Env, tenant, super *corev1.PersistentVolumeClaim) error {
 			spec, err := filter(env, rules, &tenant.Spec)
 			if err != nil {

@@ -7,16 +7,17 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kinds/pod"
 )
 
-// secret copies the Secrets that pods refer to.
+// secret copies the Secrets that pods and Ingresses refer to.
 func secret() kind.Downward[*corev1.Secret] {
 	return kind.Downward[*corev1.Secret]{
 		Object:     &corev1.Secret{},
-		References: []kind.References{{From: &corev1.Pod{}, Names: pod.Secrets}},
+		References: []kind.References{{From: &corev1.Pod{}, Names: pod.Secrets}, {From: &networkingv1.Ingress{}, Names: ingressSecrets}},
 		Down: func(_ context.Context, _ kind.Env, tenant, super *corev1.Secret) error {
 			super.Data, super.Immutable = tenant.Data, tenant.Immutable
 			if super.Type == "" {

@@ -7,24 +7,26 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
 
 // service gives a tenant's Service the same cluster IP in the super cluster,
 // so that its kube-proxy serves what the tenant's clients were told. Node ports
 // and load balancers are the super cluster's to allocate and are reported back.
+// A Service that is but a name stays in the tenant, whose DNS answers for it:
+// controllers of the super cluster would follow it to wherever it leads.
 func service() kind.Downward[*corev1.Service] {
 	return kind.Downward[*corev1.Service]{
 		Object:  &corev1.Service{},
+		Select:  func(tenant *corev1.Service) bool { return tenant.Spec.Type != corev1.ServiceTypeExternalName },
 		Down:    serviceDown,
 		Up:      serviceUp,
 		Explain: explainService,
+		Heal:    healService,
 	}
 }
 
@@ -39,12 +41,12 @@ func serviceDown(_ context.Context, env kind.Env, tenant, super *corev1.Service)
 	if tenant.Spec.LoadBalancerIP != "" {
 		env.Warn("spec.loadBalancerIP", "the super cluster chooses the address; the field has no effect")
 	}
-	if leadsNowhere(tenant) {
-		env.Warn("spec.selector", "endpoints that you write yourself do not reach the pods yet; use a selector or clusterIP: None")
+	if address := moveOf(tenant).Address; address != "" && address != clusterIP {
+		env.Changed("spec.clusterIP", address+" is taken in the platform's cluster; the address is now "+clusterIP)
 	}
 	out, in := &super.Spec, &tenant.Spec
 	out.Ports = superPorts(in.Ports, out.Ports)
-	out.Type, out.ExternalName, out.Selector = in.Type, in.ExternalName, in.Selector
+	out.Type, out.Selector = in.Type, in.Selector
 	out.SessionAffinity, out.SessionAffinityConfig = in.SessionAffinity, in.SessionAffinityConfig
 	out.PublishNotReadyAddresses = in.PublishNotReadyAddresses
 	out.InternalTrafficPolicy, out.ExternalTrafficPolicy = in.InternalTrafficPolicy, in.ExternalTrafficPolicy
@@ -58,13 +60,6 @@ func serviceDown(_ context.Context, env kind.Env, tenant, super *corev1.Service)
 		}
 	}
 	return nil
-}
-
-// leadsNowhere reports a cluster IP whose endpoints only the tenant's side knows.
-func leadsNowhere(tenant *corev1.Service) bool {
-	isAPI := tenant.Namespace == metav1.NamespaceDefault && tenant.Name == apiServiceName
-	hasIP := tenant.Spec.ClusterIP != "" && tenant.Spec.ClusterIP != corev1.ClusterIPNone
-	return hasIP && len(tenant.Spec.Selector) == 0 && !isAPI
 }
 
 // superClusterIP returns the address that the super Service must have: the
@@ -104,6 +99,7 @@ func portKey(port corev1.ServicePort) string {
 }
 
 func serviceUp(_ context.Context, _ kind.Env, super, tenant *corev1.Service) error {
+	delete(tenant.Annotations, tenancyv1alpha1.AnnotationMoving) // it has arrived
 	tenant.Status.LoadBalancer = *super.Status.LoadBalancer.DeepCopy()
 	allocated := make(map[string]int32, len(super.Spec.Ports))
 	for _, port := range super.Spec.Ports {
@@ -121,7 +117,7 @@ func serviceUp(_ context.Context, _ kind.Env, super, tenant *corev1.Service) err
 // explainService recognises a cluster IP that another Service of the super
 // cluster holds: its own Services may be given addresses of the tenants' range.
 func explainService(tenant *corev1.Service, err error) error {
-	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "already allocated") {
+	if !isAddressTaken(err) {
 		return nil
 	}
 	return kind.Reject("spec.clusterIP", "%s is taken in the super cluster; create the Service again to get another address", tenant.Spec.ClusterIP)

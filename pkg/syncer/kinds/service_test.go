@@ -36,15 +36,6 @@ func TestServiceDown(t *testing.T) {
 		"headless": {
 			tenant: corev1.ServiceSpec{ClusterIP: "None"}, want: corev1.ServiceSpec{ClusterIP: "None", ClusterIPs: []string{"None"}},
 		},
-		"external name": {
-			tenant: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.com"},
-			want:   corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.com"},
-		},
-		"becomes an external name": {
-			tenant: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.com"},
-			super:  corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP, ClusterIP: "10.112.4.5", ClusterIPs: []string{"10.112.4.5"}},
-			want:   corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.com"},
-		},
 		"the super cluster's node port stays": {
 			tenant: corev1.ServiceSpec{ClusterIP: "10.112.4.5", Ports: []corev1.ServicePort{{Port: 80, NodePort: 30001}}},
 			super:  corev1.ServiceSpec{ClusterIP: "10.112.4.5", ClusterIPs: []string{"10.112.4.5"}, Ports: []corev1.ServicePort{{Port: 80, NodePort: 31999}}},

@@ -63,6 +63,8 @@ func Env(reader client.Reader, warn func(field, remedy string)) kind.Env {
 		},
 		Tenant: reader,
 		Warn:   warn,
+		// What is changed is the engine's test to see.
+		Changed: func(string, string) {},
 	}
 }
 
