@@ -39,6 +39,8 @@ type controller struct {
 	// grace they were given, until the cache shows it.
 	superDeletions *overlay
 	witness        *witness
+	changes        *changes
+	troubles       *troubles
 	// tenantDeletions holds the tenant objects that were removed at once.
 	tenantDeletions *overlay
 	// bindings holds the tenant objects that were bound, until the cache shows it.
@@ -57,7 +59,7 @@ func newController(e *Engine, translator *kind.Translator) *controller {
 		}),
 		tenantWrites: newOverlay(e.options.Clock), superWrites: newOverlay(e.options.Clock), attachmentWrites: newOverlay(e.options.Clock),
 		superDeletions: newOverlay(e.options.Clock), tenantDeletions: newOverlay(e.options.Clock),
-		bindings: newOverlay(e.options.Clock), witness: newWitness(),
+		bindings: newOverlay(e.options.Clock), witness: newWitness(), changes: newChanges(), troubles: newTroubles(),
 	}
 }
 
@@ -99,11 +101,9 @@ func (c *controller) serve(ctx context.Context, r request, added time.Time) {
 	defer cancel()
 	reconcileCtx, made := withCalls(reconcileCtx)
 	defer t.leave(made)
-	p := &pass{controller: c, tenantCluster: t, request: r}
+	p := &pass{controller: c, tenantCluster: t, request: r, added: added}
 	again, err := p.reconcile(reconcileCtx)
-	if p.wrote {
-		c.engine.metrics.took(c.kind, c.engine.options.Clock.Since(added))
-	}
+	p.measure(err)
 	c.settle(reconcileCtx, p, again, err)
 }
 
@@ -117,7 +117,7 @@ func (c *controller) settle(ctx context.Context, p *pass, again time.Duration, e
 		if kept.again > 0 {
 			c.queue.AddAfter(p.request, kept.again)
 		}
-		c.engine.metrics.finished(c.kind, "held")
+		c.finished(p, stateHeld)
 	case err == nil:
 		c.queue.Forget(p.request)
 		if p.ahead {
@@ -128,7 +128,7 @@ func (c *controller) settle(ctx context.Context, p *pass, again time.Duration, e
 		if again > 0 {
 			c.queue.AddAfter(p.request, again)
 		}
-		c.engine.metrics.finished(c.kind, "done")
+		c.finished(p, stateSynced)
 	case reject != nil:
 		p.tell(ctx, ReasonRejected, reject.Error())
 		if p.refusedBySuper {
@@ -136,7 +136,7 @@ func (c *controller) settle(ctx context.Context, p *pass, again time.Duration, e
 		} else {
 			c.queue.Forget(p.request)
 		}
-		c.engine.metrics.finished(c.kind, "rejected")
+		c.finished(p, stateRejected)
 	case kind.IsWait(err) || apierrors.IsConflict(err):
 		c.wait(ctx, p, err)
 	default:
@@ -146,7 +146,7 @@ func (c *controller) settle(ctx context.Context, p *pass, again time.Duration, e
 
 // wait tries again soon, and tells the tenant when it has been long.
 func (c *controller) wait(ctx context.Context, p *pass, err error) {
-	c.engine.metrics.finished(c.kind, "waiting")
+	c.finished(p, stateWaiting)
 	if kind.IsUnplaced(err) {
 		p.tell(ctx, ReasonUnplaced, err.Error())
 	}
@@ -168,7 +168,7 @@ func (c *controller) wait(ctx context.Context, p *pass, err error) {
 // fail retries with the item's own back-off. A refusal is told to the tenant;
 // trouble with a connection is not its concern.
 func (c *controller) fail(ctx context.Context, p *pass, err error) {
-	c.engine.metrics.finished(c.kind, "failed")
+	c.finished(p, stateFailed)
 	if p.tenantCluster.ctx.Err() != nil {
 		return
 	}

@@ -234,6 +234,8 @@ func (e *Engine) disengage(t *tenant) {
 		c.superDeletions.dropTenant(t.ID)
 		c.bindings.dropTenant(t.ID)
 		c.witness.dropTenant(t.ID)
+		c.changes.dropTenant(t.ID)
+		c.troubles.dropTenant(t.ID)
 		c.tenantDeletions.dropTenant(t.ID)
 	}
 }
@@ -263,9 +265,11 @@ func (e *Engine) countTenants() {
 // reportDepth samples the queues for the metrics.
 func (e *Engine) reportDepth(ctx context.Context) {
 	const interval = 5 * time.Second
+	// Counting objects looks through the caches: less often.
+	const objectsEvery = 6
 	timer := e.options.Clock.NewTimer(interval)
 	defer timer.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
@@ -274,6 +278,9 @@ func (e *Engine) reportDepth(ctx context.Context) {
 		e.countTenants()
 		for _, c := range e.controllers {
 			e.metrics.queueDepth.WithLabelValues(c.kind.Name, string(c.kind.Direction)).Set(float64(c.queue.Len()))
+			if n%objectsEvery == 0 {
+				e.countObjects(ctx, c)
+			}
 		}
 		timer.Reset(interval)
 	}

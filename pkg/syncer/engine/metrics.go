@@ -24,6 +24,7 @@ type metrics struct {
 	braked     prometheus.Gauge
 	deletions  *prometheus.CounterVec
 	breakers   *prometheus.GaugeVec
+	objects    *prometheus.GaugeVec
 }
 
 // newMetrics makes the collectors and registers them; collectors that an
@@ -38,7 +39,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	}
 	m := &metrics{
 		queueWait: histogram("queue_wait_seconds", "Time a request waited for a worker."),
-		latency:   histogram("sync_latency_seconds", "Time from the event that asked for it to the end of a reconcile that wrote something."),
+		latency:   histogram("sync_latency_seconds", "Down: from the creation in the tenant to the creation in the super cluster. Up: from the moment a change in the super cluster was seen to its being written in the tenant."),
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "writes_total", Help: "Write requests by the cluster they went to.",
 		}, []string{"kind", "cluster", "verb"}),
@@ -57,6 +58,10 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		deletions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "deletions_held_total", Help: "Deletions of super objects that were held.",
 		}, []string{"kind"}),
+		objects: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "objects",
+			Help: "Objects by state: synced (they are in the super cluster), and of these or others waiting, rejected, failed, held.",
+		}, []string{"kind", "state"}),
 		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "breakers",
 			Help: "Tenants whose work waits because an API server (tenant or super) is in trouble, by state: open, half-open.",
@@ -74,7 +79,7 @@ func (m *metrics) register(registerer prometheus.Registerer) error {
 		registerOrReuse(registerer, &m.writes), registerOrReuse(registerer, &m.outcomes),
 		registerOrReuse(registerer, &m.tenants), registerOrReuse(registerer, &m.queueDepth),
 		registerOrReuse(registerer, &m.braked), registerOrReuse(registerer, &m.deletions),
-		registerOrReuse(registerer, &m.breakers))
+		registerOrReuse(registerer, &m.breakers), registerOrReuse(registerer, &m.objects))
 }
 
 func registerOrReuse[C prometheus.Collector](registerer prometheus.Registerer, collector *C) error {
@@ -105,6 +110,6 @@ func (m *metrics) waited(t *kind.Translator, d time.Duration) {
 	m.queueWait.WithLabelValues(t.Name, string(t.Direction)).Observe(d.Seconds())
 }
 
-func (m *metrics) took(t *kind.Translator, d time.Duration) {
-	m.latency.WithLabelValues(t.Name, string(t.Direction)).Observe(d.Seconds())
+func (m *metrics) took(t *kind.Translator, direction kind.Direction, d time.Duration) {
+	m.latency.WithLabelValues(t.Name, string(direction)).Observe(d.Seconds())
 }

@@ -32,11 +32,15 @@ type pass struct {
 	super    client.Object
 	owner    identity.Owner // of super
 
+	// added is when the pass was asked for.
+	added          time.Time
 	notes          []note
 	wrote          bool
 	refusedBySuper bool
 	// refusal is the super API server's own error, if that has been explained.
 	refusal error
+	// created says that the super object was made, reported that the tenant was told.
+	created, reported bool
 	// ahead says that a side was shown by the engine's own writes, because its
 	// cache was late.
 	ahead bool
@@ -110,7 +114,10 @@ func (p *pass) declared(ctx context.Context) (time.Duration, error) {
 	case !wanted, p.super == nil && !p.tenant.GetDeletionTimestamp().IsZero():
 		return 0, nil
 	case p.super != nil && !p.super.GetDeletionTimestamp().IsZero():
-		return 0, nil // made again when it is gone
+		if !p.tenant.GetDeletionTimestamp().IsZero() {
+			return 0, nil
+		}
+		return 0, kind.Wait("its forerunner, which is still being removed from the platform's cluster") // made again when it is gone
 	}
 	if err := p.apply(ctx); err != nil {
 		return 0, p.healed(ctx, err)
@@ -186,8 +193,11 @@ func (p *pass) namespaceReady(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the super namespace: %w", err)
 	}
-	if object == nil || !superNamespace.DeletionTimestamp.IsZero() {
+	if object == nil {
 		return kind.Wait("the namespace")
+	}
+	if !superNamespace.DeletionTimestamp.IsZero() {
+		return kind.Wait("the namespace: one of this name is still being removed from the platform's cluster")
 	}
 	var tenantNamespace corev1.Namespace
 	object, err = found(&tenantNamespace, p.tenantCluster.client.Get(ctx, client.ObjectKey{Name: p.request.Namespace}, &tenantNamespace))

@@ -105,6 +105,7 @@ func (c *controller) superEvent(ctx context.Context) func(client.Object, bool) {
 		}
 		written := overlayKey{t.ID, client.ObjectKeyFromObject(object)}
 		c.superWrites.observe(written, object, deleted)
+		c.changes.saw(request{Tenant: t.ID, NamespacedName: key}, c.engine.options.Clock.Now())
 		if deleted {
 			c.superDeletions.forget(written)
 		}

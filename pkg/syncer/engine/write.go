@@ -24,7 +24,7 @@ func (p *pass) createSuper(ctx context.Context, desired client.Object) error {
 	p.wroteSuper("create")
 	switch {
 	case err == nil:
-		p.super = desired
+		p.super, p.created = desired, true
 		p.controller.superWrites.created(overlayKey{p.tenantCluster.ID, p.superKey}, desired.DeepCopyObject().(client.Object))
 		return nil
 	case apierrors.IsAlreadyExists(err):
@@ -62,6 +62,10 @@ func (p *pass) explainSuper(err error) error {
 			p.refusedBySuper = true
 			return explained
 		}
+	}
+	if explained := explainSize(p.tenant, err); explained != nil {
+		p.refusedBySuper = true
+		return explained
 	}
 	return fmt.Errorf("writing the super object: %w", err)
 }
@@ -182,6 +186,7 @@ func (p *pass) sendTenantPatch(ctx context.Context, verb string, patchType types
 	if apierrors.IsNotFound(err) {
 		return nil // it is gone: its deletion has a pass of its own
 	}
+	p.reported = err == nil
 	if err != nil {
 		return fmt.Errorf("reporting to the tenant: %w", err)
 	}
