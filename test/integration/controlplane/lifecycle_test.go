@@ -89,6 +89,18 @@ func testAdmission(t *testing.T, s *suite) {
 		"unknown exposure": {changed(func(c *tenancyv1alpha1.VirtualClusterClass) {
 			c.Spec.ControlPlane.Exposure.Type = "Magic"
 		}), "exposure.type"},
+		"upstream name servers": {changed(func(c *tenancyv1alpha1.VirtualClusterClass) {
+			c.Spec.DNS.UpstreamNameservers = []string{"192.0.2.53", "2001:db8::53"}
+		}), ""},
+		"an upstream by name": {changed(func(c *tenancyv1alpha1.VirtualClusterClass) {
+			c.Spec.DNS.UpstreamNameservers = []string{"dns.example.test"}
+		}), "upstreamNameservers must be IP addresses"},
+		"an upstream that ends the line": {changed(func(c *tenancyv1alpha1.VirtualClusterClass) {
+			c.Spec.DNS.UpstreamNameservers = []string{"192.0.2.53\n}\n.:53 {"}
+		}), "upstreamNameservers must be IP addresses"},
+		"an upstream that is the pod": {changed(func(c *tenancyv1alpha1.VirtualClusterClass) {
+			c.Spec.DNS.UpstreamNameservers = []string{"127.0.0.1"}
+		}), "upstreamNameservers must be IP addresses"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
