@@ -120,8 +120,13 @@ func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, replic
 	if err := errors.Join(engine.IndexReferences(ctx, tenants, all), engine.IndexSuper(ctx, mgr.GetFieldIndexer(), all), lifecycle.IndexPods(ctx, mgr.GetFieldIndexer())); err != nil {
 		return nil, fmt.Errorf("making indexes: %w", err)
 	}
+	tracer, err := tracing(ctx, mgr, config.Tracing)
+	if err != nil {
+		return nil, err
+	}
 	syncEngine, err := engine.New(engine.Options{
-		Super: mgr, Kinds: all, Workers: int(config.WorkersPerKind),
+		Tracer: tracer,
+		Super:  mgr, Kinds: all, Workers: int(config.WorkersPerKind),
 		ResyncPeriod: config.ResyncPeriod.Duration, Registerer: metrics.Registry,
 		Brake: engine.BrakePolicy{
 			Percent: int(config.DeletionBrake.Percent), Minimum: int(config.DeletionBrake.Minimum), Grace: config.DeletionBrake.Grace.Duration,

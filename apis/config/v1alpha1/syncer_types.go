@@ -27,6 +27,8 @@ type SyncerConfiguration struct {
 	// deletionBrake says when the deletion of super objects is held, because the
 	// tenant's objects may have been lost rather than deleted.
 	DeletionBrake DeletionBrake `json:"deletionBrake,omitempty"`
+	// tracing sends traces to a collector.
+	Tracing Tracing `json:"tracing,omitempty"`
 	// sharding divides the tenants between several replicas.
 	Sharding Sharding `json:"sharding,omitempty"`
 }
@@ -43,6 +45,16 @@ type Sharding struct {
 	// others to begin taking over, which takes up to 5s more. A replica that cannot
 	// renew its Lease stops after two thirds of it. From 5s to 1m; default 15s.
 	LeaseDuration metav1.Duration `json:"leaseDuration,omitempty"`
+}
+
+// Tracing sends spans by the OpenTelemetry protocol, as a TracingConfiguration
+// of Kubernetes does it.
+type Tracing struct {
+	// endpoint is host:port of a collector that takes OTLP over gRPC, without
+	// TLS: one that runs beside the syncer. Empty, the default, means no traces.
+	Endpoint string `json:"endpoint,omitempty"`
+	// samplingRatePerMillion is how many passes of a million are traced. Default 10000.
+	SamplingRatePerMillion int32 `json:"samplingRatePerMillion,omitempty"`
 }
 
 // DeletionBrake looks at super objects whose tenant's object is gone although
@@ -89,6 +101,7 @@ func (c *SyncerConfiguration) SetDefaults() {
 	setDefault(&c.TenantConnection.Burst, 400)
 	setDefault(&c.TenantConnection.ProbeInterval.Duration, 5*time.Second)
 	setDefault(&c.TenantConnection.ProbeFailures, 3)
+	setDefault(&c.Tracing.SamplingRatePerMillion, 10_000)
 	setDefault(&c.DeletionBrake.Percent, 30)
 	setDefault(&c.DeletionBrake.Minimum, 10)
 	setDefault(&c.DeletionBrake.Grace.Duration, 10*time.Minute)
@@ -112,7 +125,19 @@ func (c *SyncerConfiguration) Validate() field.ErrorList {
 	if lease := c.Sharding.LeaseDuration.Duration; lease < 5*time.Second || lease > time.Minute {
 		errs = append(errs, field.Invalid(field.NewPath("sharding", "leaseDuration"), lease.String(), "must be from 5s to 1m"))
 	}
+	errs = append(errs, c.Tracing.validate(field.NewPath("tracing"))...)
 	return append(errs, c.DeletionBrake.validate(field.NewPath("deletionBrake"))...)
+}
+
+func (t *Tracing) validate(path *field.Path) field.ErrorList {
+	errs := validatePositive(path.Child("samplingRatePerMillion"), t.SamplingRatePerMillion)
+	if t.SamplingRatePerMillion > 1_000_000 {
+		errs = append(errs, field.Invalid(path.Child("samplingRatePerMillion"), t.SamplingRatePerMillion, "must be at most 1000000"))
+	}
+	if t.Endpoint == "" {
+		return errs
+	}
+	return append(errs, validateBindAddress(path.Child("endpoint"), t.Endpoint)...)
 }
 
 func (b *DeletionBrake) validate(path *field.Path) field.ErrorList {

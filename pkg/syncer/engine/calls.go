@@ -47,8 +47,10 @@ func callsOf(ctx context.Context) *calls {
 }
 
 // called runs one request. Reads from caches are none.
-func called(ctx context.Context, s party, do func(context.Context) error) error {
+func called(ctx context.Context, s party, verb string, do func(context.Context) error) error {
+	ctx, end := traceCall(ctx, s, verb)
 	err := do(ctx)
+	end(err)
 	if c := callsOf(ctx); c != nil {
 		c[s].add(err)
 	}
@@ -101,42 +103,43 @@ type watchedClient struct {
 
 // Create implements client.Writer.
 func (c watchedClient) Create(ctx context.Context, object client.Object, opts ...client.CreateOption) error {
-	return called(ctx, c.at, func(ctx context.Context) error { return c.Client.Create(ctx, object, opts...) })
+	return called(ctx, c.at, "create", func(ctx context.Context) error { return c.Client.Create(ctx, object, opts...) })
 }
 
 // Patch implements client.Writer.
 func (c watchedClient) Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.PatchOption) error {
-	return called(ctx, c.at, func(ctx context.Context) error { return c.Client.Patch(ctx, object, patch, opts...) })
+	return called(ctx, c.at, "patch", func(ctx context.Context) error { return c.Client.Patch(ctx, object, patch, opts...) })
 }
 
 // Delete implements client.Writer.
 func (c watchedClient) Delete(ctx context.Context, object client.Object, opts ...client.DeleteOption) error {
-	return called(ctx, c.at, func(ctx context.Context) error { return c.Client.Delete(ctx, object, opts...) })
+	return called(ctx, c.at, "delete", func(ctx context.Context) error { return c.Client.Delete(ctx, object, opts...) })
 }
 
 // Status implements client.StatusClient.
 func (c watchedClient) Status() client.SubResourceWriter {
-	return watchedSubResource{c.Client.SubResource("status"), c.at}
+	return watchedSubResource{c.Client.SubResource("status"), c.at, "status"}
 }
 
 // SubResource implements client.SubResourceClientConstructor.
 func (c watchedClient) SubResource(name string) client.SubResourceClient {
-	return watchedSubResource{c.Client.SubResource(name), c.at}
+	return watchedSubResource{c.Client.SubResource(name), c.at, name}
 }
 
 type watchedSubResource struct {
 	client.SubResourceClient
-	at party
+	at   party
+	name string
 }
 
 // Create implements client.SubResourceWriter.
 func (c watchedSubResource) Create(ctx context.Context, object, sub client.Object, opts ...client.SubResourceCreateOption) error {
-	return called(ctx, c.at, func(ctx context.Context) error { return c.SubResourceClient.Create(ctx, object, sub, opts...) })
+	return called(ctx, c.at, "create "+c.name, func(ctx context.Context) error { return c.SubResourceClient.Create(ctx, object, sub, opts...) })
 }
 
 // Patch implements client.SubResourceWriter.
 func (c watchedSubResource) Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
-	return called(ctx, c.at, func(ctx context.Context) error { return c.SubResourceClient.Patch(ctx, object, patch, opts...) })
+	return called(ctx, c.at, "patch "+c.name, func(ctx context.Context) error { return c.SubResourceClient.Patch(ctx, object, patch, opts...) })
 }
 
 // watchedReader collects live reads.
@@ -147,10 +150,10 @@ type watchedReader struct {
 
 // Get implements client.Reader.
 func (c watchedReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
-	return called(ctx, c.at, func(ctx context.Context) error { return c.Reader.Get(ctx, key, object, opts...) })
+	return called(ctx, c.at, "get", func(ctx context.Context) error { return c.Reader.Get(ctx, key, object, opts...) })
 }
 
 // List implements client.Reader.
 func (c watchedReader) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
-	return called(ctx, c.at, func(ctx context.Context) error { return c.Reader.List(ctx, list, opts...) })
+	return called(ctx, c.at, "list", func(ctx context.Context) error { return c.Reader.List(ctx, list, opts...) })
 }

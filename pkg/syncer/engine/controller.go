@@ -102,7 +102,9 @@ func (c *controller) serve(ctx context.Context, r request, added time.Time) {
 	reconcileCtx, made := withCalls(reconcileCtx)
 	defer t.leave(made)
 	p := &pass{controller: c, tenantCluster: t, request: r, added: added}
+	reconcileCtx, endTrace := c.trace(reconcileCtx, t, r)
 	again, err := p.reconcile(reconcileCtx)
+	endTrace(err)
 	p.measure(err)
 	c.settle(reconcileCtx, p, again, err)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
@@ -50,6 +51,8 @@ type Options struct {
 	// Watcher returns a client that watches a tenant past its caches. The
 	// default makes one over the tenant's connection.
 	Watcher func(t *fleet.Tenant) (client.WithWatch, error)
+	// Tracer gets a span for each pass, with one for each request in it. Nil means none.
+	Tracer trace.TracerProvider
 	// Registerer receives the metrics; nil keeps them to itself.
 	Registerer prometheus.Registerer
 	// Clock is the real clock by default.
