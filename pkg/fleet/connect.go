@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -81,6 +82,7 @@ func (f *Fleet) connect(ctx context.Context, controlPlaneNamespace string) (clus
 		return nil, nil, fmt.Errorf("making the tenant's connection: %w", err)
 	}
 	if err := f.probe(ctx, config, connection); err != nil {
+		utilnet.CloseIdleConnectionsFor(connection.Transport)
 		return nil, nil, err
 	}
 	cl, err := cluster.New(config, f.options.Cluster, func(o *cluster.Options) { o.HTTPClient = connection })

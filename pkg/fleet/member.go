@@ -13,6 +13,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
@@ -84,6 +85,8 @@ func (m *member) session(ctx context.Context, aware multicluster.Aware) (connect
 	if err != nil {
 		return false, err
 	}
+	// Each session has connections of its own, which stay open by themselves.
+	defer utilnet.CloseIdleConnectionsFor(cl.GetHTTPClient().Transport)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	tenant := &Tenant{Cluster: cl, ID: m.id, Name: m.key.Name, VirtualCluster: m.key, facts: m.facts, end: cancel}
