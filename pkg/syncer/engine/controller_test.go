@@ -5,10 +5,15 @@ package engine
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"virtualcluster.io/virtualcluster/pkg/fleet"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
@@ -61,6 +66,67 @@ func TestWhenAnOutcomeIsLookedAtAgain(t *testing.T) {
 			}
 			if due != tc.want {
 				t.Errorf("looked at again after %s, want %s", due, tc.want)
+			}
+		})
+	}
+}
+
+// TestToldWithinTenSeconds: what a tenant waits for is told within ten seconds,
+// and not for what takes a moment.
+func TestToldWithinTenSeconds(t *testing.T) {
+	clock := clocktesting.NewFakeClock(time.Unix(1_000_000, 0))
+	inTenant := newSide(tenantObjects("new")...)
+	e, err := New(Options{Super: newSide(), Kinds: []*kind.Translator{process().Translator()}, Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, r := e.controllers[0], req("tenant-1", "web").in("shop")
+	tn := newTenant(t.Context(), fleet.NewTenant(inTenant, "tenant-1", virtualCluster, fleet.Facts{}))
+	began := clock.Now()
+	for {
+		c.queue.Add(r, begin)
+		taken, _, _ := c.queue.Get()
+		p := &pass{controller: c, tenantCluster: tn, request: taken, tenant: tenantObjects("new")[1]}
+		c.settle(t.Context(), p, 0, kind.Wait("a node"))
+		c.queue.Done(r)
+		var events corev1.EventList
+		if err := inTenant.live.List(t.Context(), &events); err != nil {
+			t.Fatal(err)
+		}
+		if len(events.Items) > 0 {
+			break
+		}
+		clock.SetTime(c.queue.items[r].due)
+	}
+	if after := clock.Since(began); after > 10*time.Second || after < 5*time.Second {
+		t.Errorf("told after %s", after)
+	}
+}
+
+// TestStuckNamespace: a super namespace that does not go, and an object of which
+// a forerunner does not go, are waited for by their names.
+func TestStuckNamespace(t *testing.T) {
+	now := metav1.Now()
+	stuck := func(object client.Object) client.Object {
+		object.SetDeletionTimestamp(&now)
+		object.SetFinalizers([]string{"example.com/stuck"})
+		return object
+	}
+	declared := process()
+	declared.Lifecycle, declared.Attach = kind.Declared, nil
+	cases := map[string]struct {
+		super []client.Object
+		k     *kind.Translator
+		want  string
+	}{
+		"the namespace":  {[]client.Object{stuck(superObjects("new")[0])}, process().Translator(), "namespace"},
+		"the forerunner": {[]client.Object{superObjects("new")[0], stuck(superObjects("new")[1])}, declared.Translator(), "forerunner"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			err := reconcileKind(t, tc.k, types.NamespacedName{Namespace: "shop", Name: "web"}, newSide(tenantObjects("new")...), newSide(tc.super...))
+			if !kind.IsWait(err) || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "still being removed") {
+				t.Errorf("error %v", err)
 			}
 		})
 	}
