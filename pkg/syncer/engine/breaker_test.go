@@ -95,7 +95,7 @@ func TestHowABreakerCloses(t *testing.T) {
 	clock.Step(b.Enter())
 	for most := 1; most < fullWindow; most *= 2 {
 		admitted := 0
-		for b.Enter() == 0 {
+		for admitted <= fullWindow && b.Enter() == 0 {
 			admitted++
 		}
 		if admitted != most || b.State() != "half-open" {
@@ -117,7 +117,7 @@ func TestHowABreakerCloses(t *testing.T) {
 
 // TestLateFailuresDoNotCountTwice: passes that were under way when it opened.
 func TestLateFailuresDoNotCountTwice(t *testing.T) {
-	b, _ := newTestBreaker()
+	b, clock := newTestBreaker()
 	for range 10 {
 		b.Enter()
 	}
@@ -127,6 +127,10 @@ func TestLateFailuresDoNotCountTwice(t *testing.T) {
 	b.Leave(answered)
 	if wait := b.Enter(); wait != time.Second || b.State() != "open" {
 		t.Errorf("wait %s in state %s", wait, b.State())
+	}
+	clock.Step(time.Second)
+	if b.Enter() != 0 || b.Enter() != crowded {
+		t.Error("an answer to what was asked before it opened lets more than one try")
 	}
 }
 
