@@ -4,6 +4,7 @@
 package pod
 
 import (
+	"context"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,9 +15,9 @@ import (
 )
 
 // setConditions takes the conditions that a kubelet or the scheduler writes
-// from super and leaves all others, which are the tenant's, alone.
-func setConditions(super, tenant *corev1.Pod, scrub func(string) string) {
-	current := super.Status.ObservedGeneration == super.Generation && settled(tenant, super)
+// from super and leaves all others, which are the tenant's, alone. current says
+// that they speak of what the tenant asks for now.
+func setConditions(super, tenant *corev1.Pod, current bool, scrub func(string) string) {
 	if current {
 		tenant.Status.ObservedGeneration = tenant.Generation
 	}
@@ -74,13 +75,14 @@ func comesAndGoes(conditionType corev1.PodConditionType) bool {
 	return conditionType == corev1.PodResizePending || conditionType == corev1.PodResizeInProgress
 }
 
-// settled reports that super asks for all that tenant asks for: what its kubelet
-// has seen is then what the tenant wants.
-func settled(tenant, super *corev1.Pod) bool {
+// settled reports that super asks for all that tenant asks for and may have:
+// what its kubelet has seen is then what the tenant wants.
+func (t *translator) settled(ctx context.Context, env kind.Env, tenant, super *corev1.Pod) bool {
 	wanted := &corev1.Pod{Spec: *super.Spec.DeepCopy()}
 	updateSpec(tenant, wanted)
-	return equality.Semantic.DeepEqual(super.Spec, wanted.Spec) &&
-		!slices.ContainsFunc(tenant.Spec.EphemeralContainers, func(c corev1.EphemeralContainer) bool { return !hasEphemeral(super, c.Name) })
+	env.Warn = func(string, string) {} // Down has told
+	err := t.addEphemeral(ctx, env, tenant, wanted)
+	return err == nil && equality.Semantic.DeepEqual(super.Spec, wanted.Spec)
 }
 
 // hold tells a pod that has no super pod why it is not scheduled.

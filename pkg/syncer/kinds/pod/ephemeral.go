@@ -26,7 +26,7 @@ func (t *translator) addEphemeral(ctx context.Context, env kind.Env, tenant, sup
 		}
 		built, err := t.ephemeral(ctx, env, tenant, given, fmt.Sprintf("spec.ephemeralContainers[%d]", i))
 		if reject := kind.AsReject(err); reject != nil {
-			env.Warn(reject.Field, reject.Remedy+"; the container is not started")
+			env.Warn(reject.Field, reject.Remedy+"; the container is not started (kubectl debug --profile=baseline adds nothing that is refused)")
 			continue
 		}
 		if err != nil {

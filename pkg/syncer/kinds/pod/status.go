@@ -39,7 +39,8 @@ func (t *translator) up(ctx context.Context, env kind.Env, super, tenant *corev1
 	out.ContainerStatuses = shown(in.ContainerStatuses, tenant, scrub)
 	out.EphemeralContainerStatuses = shown(in.EphemeralContainerStatuses, tenant, scrub)
 	setHost(ctx, env, super, out)
-	setConditions(super, tenant, scrub)
+	current := super.Status.ObservedGeneration == super.Generation && t.settled(ctx, env, tenant, super)
+	setConditions(super, tenant, current, scrub)
 	return nil
 }
 

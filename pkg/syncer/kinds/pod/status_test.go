@@ -190,20 +190,28 @@ func TestStatusInFull(t *testing.T) {
 }
 
 // TestObservedGeneration: a tenant's change counts as seen when the super pod
-// asks for it and its kubelet has seen that.
+// asks for all of it that is allowed, and its kubelet has seen that.
 func TestObservedGeneration(t *testing.T) {
+	yes := true
+	refused := debugger(func(c *corev1.EphemeralContainerCommon) {
+		c.SecurityContext = &corev1.SecurityContext{Privileged: &yes}
+	})
 	cases := map[string]struct {
 		image              string
+		debug              []corev1.EphemeralContainer
 		generation, seenBy int64
 		want               int64
 	}{
-		"seen":               {"web:1", 4, 4, 9},
-		"on its way down":    {"web:0", 4, 4, 0},
-		"not at the kubelet": {"web:1", 4, 3, 0},
+		"seen":                       {"web:1", nil, 4, 4, 9},
+		"on its way down":            {"web:0", nil, 4, 4, 0},
+		"not at the kubelet":         {"web:1", nil, 4, 3, 0},
+		"a debug container to come":  {"web:1", []corev1.EphemeralContainer{debugger(nil)}, 4, 4, 0},
+		"a debug container, refused": {"web:1", []corev1.EphemeralContainer{refused}, 4, 4, 9},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			super, tenant := superPod(corev1.PodRunning, nil), makePod(nil)
+			super := superPod(corev1.PodRunning, nil)
+			tenant := makePod(func(s *corev1.PodSpec) { s.EphemeralContainers = tc.debug })
 			super.Spec.Containers = []corev1.Container{{Name: "main", Image: tc.image}}
 			super.Generation, super.Status.ObservedGeneration, tenant.Generation = tc.generation, tc.seenBy, 9
 			super.Status.Conditions = []corev1.PodCondition{condition(corev1.PodReady, "True")}
