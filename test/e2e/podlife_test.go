@@ -68,10 +68,6 @@ func TestALivingPod(t *testing.T) {
 	})
 	t.Run("no room for a second that must stand apart", func(t *testing.T) {
 		second := newPod("default", "second")
-		superPod := &corev1.Pod{}
-		if err := superClient.Get(t.Context(), tn.superKey("default", "living"), superPod); err != nil {
-			t.Fatal(err)
-		}
 		second.Labels["apart"] = "yes"
 		if err := tn.client.Create(t.Context(), second); err != nil {
 			t.Fatal(err)
