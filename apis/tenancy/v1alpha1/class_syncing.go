@@ -12,4 +12,10 @@ type ClassSyncing struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	Weight int32 `json:"weight,omitempty"`
+	// customResources are kinds of CustomResourceDefinitions that are synced.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	CustomResources []CustomResourceRule `json:"customResources,omitempty"`
 }

@@ -34,6 +34,10 @@ const (
 	// a cluster that cannot be used, and nobody should wait for an image longer
 	// than for an API. Written by vc-manager.
 	ConditionDNSReady = "DNSReady"
+	// ConditionCustomResourcesReady: every rule of the class for custom resources
+	// is in force as far as the tenant serves the kind. Absent where the class
+	// has no such rule; Ready does not wait for it. Written by the syncer.
+	ConditionCustomResourcesReady = "CustomResourcesReady"
 )
 
 // Reasons of the conditions above.
@@ -63,6 +67,8 @@ const (
 	// ReasonManyObjectsGone: many objects are gone and nobody was seen to delete
 	// them. Deletions wait for the brake's grace or AnnotationAllowDeletions.
 	ReasonManyObjectsGone = "ManyObjectsGone"
+	// ReasonCustomResourceUnavailable: a rule for custom resources cannot be put in force. Remedy: see the message.
+	ReasonCustomResourceUnavailable = "CustomResourceUnavailable"
 	// ReasonDeleting: the VirtualCluster is being deleted.
 	ReasonDeleting = "Deleting"
 	// ReasonDisabled: the class gives its tenants no such thing.

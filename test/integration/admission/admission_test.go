@@ -144,6 +144,12 @@ func testClasses(t *testing.T, superClient client.Client) {
 			s.ControlPlane.Exposure.Type = "Internet"
 		}},
 	}
+	for name, tc := range ruleCases() {
+		cases["rule: "+name] = struct {
+			change func(*tenancyv1alpha1.VirtualClusterClassSpec)
+			want   string
+		}{want: tc.want, change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) { s.Syncing.CustomResources = tc.rules }}
+	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			class := validClass("class")
@@ -159,4 +165,40 @@ func testClassUpdates(t *testing.T, superClient client.Client) {
 	moved := class.DeepCopy()
 	moved.Spec.Network.ServiceCIDR = "10.128.0.0/12"
 	check(t, superClient.Patch(t.Context(), moved, client.MergeFrom(class)), "serviceCIDR cannot be changed")
+}
+
+// ruleCases are rules for custom resources and what is said about them.
+func ruleCases() map[string]struct {
+	rules []tenancyv1alpha1.CustomResourceRule
+	want  string
+} {
+	type rule = tenancyv1alpha1.CustomResourceRule
+	with := func(change func(*rule)) []rule {
+		r := rule{
+			Name: "a", Group: "example.com", Version: "v1", Kind: "Widget", Direction: tenancyv1alpha1.DirectionDown,
+			Copy: []tenancyv1alpha1.FieldPath{".spec"}, Report: []tenancyv1alpha1.FieldPath{".status"},
+		}
+		change(&r)
+		return []rule{r}
+	}
+	preset := rule{Name: "p", Preset: tenancyv1alpha1.PresetHTTPRoute, Version: "v1beta1"}
+	return map[string]struct {
+		rules []rule
+		want  string
+	}{
+		"whole":                      {rules: with(func(*rule) {})},
+		"preset":                     {rules: []rule{preset}},
+		"preset and kind":            {want: "name either a preset or a kind", rules: with(func(r *rule) { r.Preset = tenancyv1alpha1.PresetHTTPRoute })},
+		"neither":                    {want: "name either a preset or a kind", rules: []rule{{Name: "a"}}},
+		"preset with fields":         {want: "a preset allows none of them", rules: []rule{{Name: "a", Preset: tenancyv1alpha1.PresetHTTPRoute, Copy: []tenancyv1alpha1.FieldPath{".spec"}}}},
+		"no fields":                  {want: "a kind needs group, version, direction and copy", rules: with(func(r *rule) { r.Copy = nil })},
+		"report of what goes up":     {want: "nothing is reported of what goes up", rules: with(func(r *rule) { r.Direction = tenancyv1alpha1.DirectionUp })},
+		"a built-in kind":            {want: "group", rules: with(func(r *rule) { r.Group = "apps" })},
+		"the platform's own":         {want: "the platform's own kinds are not synced", rules: with(func(r *rule) { r.Group = "tenancy.virtualcluster.io" })},
+		"metadata":                   {want: "not the rule's to move", rules: with(func(r *rule) { r.Copy = []tenancyv1alpha1.FieldPath{".metadata.finalizers"} })},
+		"not a path":                 {want: "copy", rules: with(func(r *rule) { r.Copy = []tenancyv1alpha1.FieldPath{"spec"} })},
+		"an unknown preset":          {want: "Unsupported value", rules: []rule{{Name: "a", Preset: "Pods"}}},
+		"two of one name":            {want: "Duplicate value", rules: append(with(func(*rule) {}), with(func(r *rule) { r.Kind = "Gadget" })...)},
+		"a refusal without a remedy": {want: "message", rules: with(func(r *rule) { r.Refuse = []tenancyv1alpha1.CustomResourceRefusal{{Rule: "true", Field: "spec"}} })},
+	}
 }
