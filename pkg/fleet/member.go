@@ -89,7 +89,7 @@ func (m *member) session(ctx context.Context, aware multicluster.Aware) (connect
 	defer utilnet.CloseIdleConnectionsFor(cl.GetHTTPClient().Transport)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	tenant := &Tenant{Cluster: cl, ID: m.id, Name: m.key.Name, VirtualCluster: m.key, facts: m.facts, end: cancel}
+	tenant := &Tenant{Cluster: cl, ID: m.id, Name: m.key.Name, VirtualCluster: m.key, facts: m.facts, end: cancel, use: &use{}}
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer tenant.use.close() // after the context has ended what is being done

@@ -43,7 +43,7 @@ type Tenant struct {
 
 	facts *factsCell
 	end   func(cause error)
-	use   use
+	use   *use
 }
 
 // Disconnect ends the connection, with a cause that State shows until there is
@@ -63,7 +63,15 @@ func (t *Tenant) Use() (done func(), ok bool) { return t.use.begin() }
 // NewTenant returns a tenant that is served by cl. Tests and callers with a
 // cluster of their own use it; Fleet makes the others.
 func NewTenant(cl cluster.Cluster, id string, virtualCluster types.NamespacedName, facts Facts) *Tenant {
-	return &Tenant{Cluster: cl, ID: id, Name: virtualCluster.Name, VirtualCluster: virtualCluster, facts: newFactsCell(facts)}
+	return &Tenant{Cluster: cl, ID: id, Name: virtualCluster.Name, VirtualCluster: virtualCluster, facts: newFactsCell(facts), use: &use{}}
+}
+
+// On returns the same tenant, with the same facts, served by another view of its
+// cluster.
+func (t *Tenant) On(view cluster.Cluster) *Tenant {
+	on := *t
+	on.Cluster = view
+	return &on
 }
 
 // Facts returns the tenant's facts as of now, and a channel that is closed when they change.

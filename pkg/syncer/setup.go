@@ -29,6 +29,7 @@ import (
 	"virtualcluster.io/virtualcluster/pkg/identity"
 	"virtualcluster.io/virtualcluster/pkg/leader"
 	"virtualcluster.io/virtualcluster/pkg/shard"
+	"virtualcluster.io/virtualcluster/pkg/syncer/dynamic"
 	"virtualcluster.io/virtualcluster/pkg/syncer/engine"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kinds"
@@ -56,6 +57,7 @@ const leaseName = "syncer"
 // +kubebuilder:rbac:groups=scheduling.k8s.io,resources=priorityclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups=node.k8s.io,resources=runtimeclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=ingressclasses,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",namespace=vc-system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=vc-system,resources=leases,verbs=create;list
@@ -124,9 +126,36 @@ func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, replic
 	if err != nil {
 		return nil, err
 	}
-	syncEngine, err := engine.New(engine.Options{
-		Tracer: tracer,
-		Super:  mgr, Kinds: all, Workers: int(config.WorkersPerKind),
+	options := engineOptions(mgr, config)
+	options.Kinds, options.Tracer = all, tracer
+	syncEngine, err := engine.New(options)
+	if err != nil {
+		return nil, fmt.Errorf("making the engine: %w", err)
+	}
+	custom := customResources(mgr, options)
+	multi, err := mcmanager.WithMultiCluster(mgr, tenants)
+	if err != nil {
+		return nil, fmt.Errorf("making the multi-cluster manager: %w", err)
+	}
+	lifecycles := lifecycle.New(lifecycle.Options{
+		SuperClient: mgr.GetClient(), SuperReader: mgr.GetAPIReader(), Connections: tenants, Synced: syncEngine.Synced,
+		Held: heldBy(syncEngine, custom), Recorder: mgr.GetEventRecorder("syncer"), Owns: owns(replicas),
+	})
+	return multi, errors.Join(
+		multi.Add(syncEngine),
+		multi.Add(custom),
+		tenants.SetupWithManager(mgr),
+		lifecycles.SetupWithManager(mgr),
+		mgr.AddHealthzCheck("ping", func(*http.Request) error { return nil }),
+		mgr.AddReadyzCheck("ping", func(*http.Request) error { return nil }),
+		share(mgr, replicas, tenants),
+	)
+}
+
+// engineOptions are those of every engine in this process, but for their kinds.
+func engineOptions(mgr ctrl.Manager, config *configv1alpha1.SyncerConfiguration) engine.Options {
+	return engine.Options{
+		Super: mgr, Workers: int(config.WorkersPerKind),
 		ResyncPeriod: config.ResyncPeriod.Duration, Registerer: metrics.Registry,
 		Brake: engine.BrakePolicy{
 			Percent: int(config.DeletionBrake.Percent), Minimum: int(config.DeletionBrake.Minimum), Grace: config.DeletionBrake.Grace.Duration,
@@ -134,26 +163,32 @@ func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, replic
 		Records: func(ctx context.Context, virtualCluster types.NamespacedName) (engine.HoldRecord, error) {
 			return lifecycle.Record(ctx, mgr.GetClient(), virtualCluster)
 		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("making the engine: %w", err)
 	}
-	multi, err := mcmanager.WithMultiCluster(mgr, tenants)
-	if err != nil {
-		return nil, fmt.Errorf("making the multi-cluster manager: %w", err)
-	}
-	lifecycles := lifecycle.New(lifecycle.Options{
-		SuperClient: mgr.GetClient(), SuperReader: mgr.GetAPIReader(), Connections: tenants, Synced: syncEngine.Synced,
-		Held: syncEngine.Held, Recorder: mgr.GetEventRecorder("syncer"), Owns: owns(replicas),
+}
+
+// customResources runs the kinds that classes name, each in an engine with
+// these options.
+func customResources(mgr ctrl.Manager, options engine.Options) *dynamic.Runner {
+	options.Secondary = true
+	return dynamic.New(dynamic.Options{
+		Super: mgr,
+		NewEngine: func(super cluster.Cluster, custom *kind.Translator) (*engine.Engine, error) {
+			one := options
+			one.Super, one.Kinds = super, []*kind.Translator{custom}
+			return engine.New(one)
+		},
 	})
-	return multi, errors.Join(
-		multi.Add(syncEngine),
-		tenants.SetupWithManager(mgr),
-		lifecycles.SetupWithManager(mgr),
-		mgr.AddHealthzCheck("ping", func(*http.Request) error { return nil }),
-		mgr.AddReadyzCheck("ping", func(*http.Request) error { return nil }),
-		share(mgr, replicas, tenants),
-	)
+}
+
+// heldBy asks the engine of all tenants first, and then those of custom resources.
+func heldBy(all *engine.Engine, custom *dynamic.Runner) func(id string) (*engine.Hold, bool) {
+	return func(id string) (*engine.Hold, bool) {
+		hold, known := all.Held(id)
+		if hold == nil && known {
+			hold = custom.Held(id)
+		}
+		return hold, known
+	}
 }
 
 func newScheme() (*runtime.Scheme, error) {

@@ -53,6 +53,9 @@ type Options struct {
 	Watcher func(t *fleet.Tenant) (client.WithWatch, error)
 	// Tracer gets a span for each pass, with one for each request in it. Nil means none.
 	Tracer trace.TracerProvider
+	// Secondary engines run further kinds of tenants that another engine runs
+	// too, which counts them for the metrics.
+	Secondary bool
 	// Registerer receives the metrics; nil keeps them to itself.
 	Registerer prometheus.Registerer
 	// Clock is the real clock by default.
@@ -113,6 +116,9 @@ func New(options Options) (*Engine, error) {
 	m, err := newMetrics(options.Registerer)
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	if options.Secondary {
+		m.tenants = prometheus.NewGauge(prometheus.GaugeOpts{Name: "unused"})
 	}
 	e := &Engine{
 		options: options, metrics: m, recorder: newRecorder(options.Clock),

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -69,6 +70,11 @@ func listOf(scheme *runtime.Scheme, object client.Object) (client.ObjectList, er
 		return nil, err
 	}
 	gvk.Kind += "List"
+	if _, custom := object.(*unstructured.Unstructured); custom { // in no scheme
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(gvk)
+		return list, nil
+	}
 	made, err := scheme.New(gvk)
 	if err != nil {
 		return nil, err

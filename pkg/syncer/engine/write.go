@@ -10,6 +10,7 @@ import (
 	"maps"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -125,6 +126,9 @@ func (p *pass) endAsked(grace *int64) bool {
 // patchTenant writes back what Up changed, status apart from the rest, and
 // without a read: a patch carries the UID, so that it cannot hit a namesake.
 func (p *pass) patchTenant(ctx context.Context, reported client.Object) error {
+	if _, custom := reported.(*unstructured.Unstructured); custom {
+		return p.patchTenantCustom(ctx, reported)
+	}
 	// A strategic patch merges lists of status by key: a condition that the
 	// tenant adds meanwhile survives. Elsewhere it is wrong (ports of a Service
 	// are keyed by number alone), so the rest is a merge patch under a lock.
