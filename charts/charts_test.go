@@ -335,6 +335,29 @@ func TestClassCanBeLeftOut(t *testing.T) {
 	}
 }
 
+// TestCustomResources: what a class has rules for, the syncer may read and write, and nobody else.
+func TestCustomResources(t *testing.T) {
+	objects := mustRender(t, map[string]any{
+		"syncer": map[string]any{"customResources": []any{map[string]any{
+			"apiGroups": []any{"gateway.networking.k8s.io"}, "resources": []any{"httproutes", "gatewayclasses"},
+		}}},
+		"class": map[string]any{"customResources": []any{map[string]any{"name": "routes", "preset": "HTTPRoute"}}},
+	})
+	for name, role := range pick[rbacv1.ClusterRole](t, objects, "ClusterRole") {
+		i := slices.IndexFunc(role.Rules, func(r rbacv1.PolicyRule) bool { return slices.Contains(r.Resources, "httproutes") })
+		switch {
+		case (i >= 0) != (name == "virtualcluster-syncer"):
+			t.Errorf("rules of %s: %+v", name, role.Rules)
+		case i >= 0 && (len(role.Rules[i].Verbs) != 6 || !slices.Contains(role.Rules[i].APIGroups, "gateway.networking.k8s.io")):
+			t.Errorf("rule %+v", role.Rules[i])
+		}
+	}
+	rules, _, _ := unstructured.NestedSlice(classOf(t, objects).Object, "spec", "syncing", "customResources")
+	if len(rules) != 1 {
+		t.Errorf("the class has rules %v", rules)
+	}
+}
+
 func classOf(t *testing.T, objects []*unstructured.Unstructured) *unstructured.Unstructured {
 	t.Helper()
 	i := slices.IndexFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "VirtualClusterClass" })
@@ -357,6 +380,8 @@ func TestSchemaRefusesBadValues(t *testing.T) {
 		"a version without v":      {"class": map[string]any{"versions": []any{map[string]any{"name": "1.37.1", "image": "x"}}}},
 		"an annotation not a text": {"podAnnotations": map[string]any{"a": 1}},
 		"a peer that is everybody": {"networkPolicy": map[string]any{"metricsFrom": []any{map[string]any{}}}},
+		"rights for everything":    {"syncer": map[string]any{"customResources": []any{map[string]any{"apiGroups": []any{"*"}, "resources": []any{"*"}}}}},
+		"rights for core objects":  {"syncer": map[string]any{"customResources": []any{map[string]any{"apiGroups": []any{""}, "resources": []any{"nodes"}}}}},
 		"a word for a number":      {"logs": map[string]any{"verbosity": "loud"}},
 	}
 	for name, values := range cases {
