@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
@@ -20,6 +21,8 @@ import (
 
 // definition is what matters of a CustomResourceDefinition.
 type definition struct {
+	// uid tells a definition from one that was there before, with other objects.
+	uid        types.UID
 	kind       schema.GroupKind
 	resource   string
 	namespaced bool
@@ -131,6 +134,7 @@ func (d *definitions) observe(object any, deleted bool) {
 
 func definitionOf(crd *apiextensionsv1.CustomResourceDefinition) definition {
 	found := definition{
+		uid:         crd.UID,
 		kind:        schema.GroupKind{Group: crd.Spec.Group, Kind: crd.Spec.Names.Kind},
 		resource:    crd.Spec.Names.Plural,
 		namespaced:  crd.Spec.Scope == apiextensionsv1.NamespaceScoped,

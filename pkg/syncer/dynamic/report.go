@@ -57,7 +57,7 @@ func (r *Runner) report(ctx context.Context, t *tenant) {
 func (t *tenant) condition() metav1.Condition {
 	condition := metav1.Condition{
 		Type: tenancyv1alpha1.ConditionCustomResourcesReady, Status: metav1.ConditionTrue, Reason: tenancyv1alpha1.ReasonReady,
-		Message: fmt.Sprintf("%d of %d rules are in force", len(t.engaged), len(t.rules)),
+		Message: fmt.Sprintf("%d of %d rules are in force", t.inForce(), len(t.rules)),
 	}
 	if len(t.waits) > 0 {
 		condition.Message += "; " + strings.Join(t.waits, "; ")
@@ -70,6 +70,17 @@ func (t *tenant) condition() metav1.Condition {
 		condition.Message = strings.ToValidUTF8(condition.Message[:maxMessage], "")
 	}
 	return condition
+}
+
+// inForce counts the runs that the tenant takes part in.
+func (t *tenant) inForce() int {
+	n := 0
+	for _, present := range t.engaged {
+		if present.gone.IsZero() {
+			n++
+		}
+	}
+	return n
 }
 
 // apply writes the condition, or takes it away.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -38,7 +39,16 @@ type engagement struct {
 	run        *run
 	definition definition
 	cancel     context.CancelFunc
+	// gone is when the tenant's definition was first missed; of the loop alone.
+	gone time.Time
 }
+
+// How long a tenant takes part after its definition is gone: at least until the
+// last deletions have arrived, and no longer than there is something to do.
+const (
+	lingerMin = 5 * time.Second
+	lingerMax = 10 * time.Minute
+)
 
 // engines returns those that the tenant takes part in, in a lasting order.
 // Runner.mu is held.
@@ -146,7 +156,7 @@ func (r *Runner) engageIn(t *tenant, running *run) error {
 	present := t.engaged[running.rule.Key]
 	terminating := found.terminating
 	found.terminating = false
-	if present != nil && (reason != "" || found != present.definition) {
+	if present != nil && found != present.definition && (exists || r.over(t, present)) {
 		r.release(t, running.rule.Key)
 		present = nil
 	}
@@ -161,6 +171,17 @@ func (r *Runner) engageIn(t *tenant, running *run) error {
 	default:
 		return r.join(t, running, found)
 	}
+}
+
+// over reports whether a tenant whose definition is gone has nothing left to do:
+// the objects that went with it are deleted in the super cluster one by one.
+func (r *Runner) over(t *tenant, present *engagement) bool {
+	now := r.options.Clock.Now()
+	if present.gone.IsZero() {
+		present.gone = now
+	}
+	gone := now.Sub(present.gone)
+	return gone > lingerMax || gone > lingerMin && !present.run.engine.Busy(t.ID)
 }
 
 // join lets a tenant take part in a run.

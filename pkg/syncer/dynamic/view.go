@@ -5,7 +5,6 @@ package dynamic
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,6 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
+
+	"virtualcluster.io/virtualcluster/pkg/syncer/engine"
 )
 
 // view is a cluster with one kind more: its cache and its client know the kind,
@@ -122,9 +123,6 @@ func (c *viewCache) GetInformer(ctx context.Context, object client.Object, optio
 	return c.of(object).GetInformer(ctx, object, options...)
 }
 
-// errNotServed is told apart from "no such object": nothing may be concluded.
-var errNotServed = errors.New("the API server does not serve this kind")
-
 // liveReader reads an API server that may cease to serve the kind. It answers
 // "not found" then as well; only an object that it looked for counts as gone.
 type liveReader struct{ client.Reader }
@@ -133,7 +131,7 @@ type liveReader struct{ client.Reader }
 func (r liveReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 	err := r.Reader.Get(ctx, key, object, options...)
 	if apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
-		return fmt.Errorf("%w: %s", errNotServed, err.Error())
+		return fmt.Errorf("%w: %s", engine.ErrNotServed, err.Error())
 	}
 	return err
 }

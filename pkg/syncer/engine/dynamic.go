@@ -6,12 +6,58 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
+
+// ErrNotServed is what a reader of a cluster returns, wrapped, that does not
+// serve the kind: unlike "not found" it says nothing about an object.
+var ErrNotServed = errors.New("the API server does not serve this kind")
+
+// confirmTenantGone reads the tenant live: a cache that shows nothing may only
+// be late. Of a kind that is gone with all its objects, those are gone whose
+// deletion was seen.
+func (p *pass) confirmTenantGone(ctx context.Context) error {
+	live, err := p.read(ctx, p.tenantCluster.GetAPIReader(), p.request.NamespacedName)
+	if errors.Is(err, ErrNotServed) && p.tenant == nil && p.controller.witness.has(p.request, p.owner.UID) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("confirming that the tenant's object is gone: %w", err)
+	}
+	if live != nil && live.GetUID() == p.owner.UID {
+		return kind.Wait("the tenant's cache")
+	}
+	return nil
+}
+
+// Busy reports whether anything of a tenant is being worked on, or will be.
+func (e *Engine) Busy(tenantID string) bool {
+	for _, c := range e.controllers {
+		if c.queue.holds(tenantID) {
+			return true
+		}
+	}
+	return false
+}
+
+// holds reports whether the queue has anything of a tenant.
+func (q *fairQueue) holds(tenantID string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for r := range q.items {
+		if r.Tenant == tenantID {
+			return true
+		}
+	}
+	return false
+}
 
 // Running is closed when the super cluster's caches are synced.
 func (e *Engine) Running() <-chan struct{} { return e.running }

@@ -82,12 +82,8 @@ func (p *pass) removeSuper(ctx context.Context, grace *int64) error {
 		return err
 	}
 	if p.tenant == nil || p.tenant.GetUID() != p.owner.UID {
-		live, err := p.read(ctx, p.tenantCluster.GetAPIReader(), p.request.NamespacedName)
-		if err != nil {
-			return fmt.Errorf("confirming that the tenant's object is gone: %w", err)
-		}
-		if live != nil && live.GetUID() == p.owner.UID {
-			return kind.Wait("the tenant's cache")
+		if err := p.confirmTenantGone(ctx); err != nil {
+			return err
 		}
 	}
 	uid := p.super.GetUID()

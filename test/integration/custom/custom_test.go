@@ -16,6 +16,9 @@ import (
 	"virtualcluster.io/virtualcluster/pkg/identity"
 )
 
+// bulk is how many objects go with a definition.
+const bulk = 100
+
 // widgets are what the tests sync by a rule of their own.
 func widgets() kindOf { return namespaced("example.com", "Widget", "widgets") }
 
@@ -166,8 +169,20 @@ func told(ctx context.Context, tn *tenant, name, field string) error {
 func testTenantDefinition(t *testing.T, e *environment, blue *tenant) {
 	first := blue.superKey("shop", "first")
 	widgets().waitField(t, e.superClient, first, "1", "spec", "size")
+	// More than can be deleted before the definition is gone, and more than a
+	// loss may be.
+	for i := range bulk {
+		must(t, blue.client.Create(t.Context(), widgets().object("shop", fmt.Sprintf("bulk-%d", i), map[string]any{"spec": map[string]any{}})))
+	}
+	counted := func(want int) {
+		eventually(t, fmt.Sprintf("%d of them", want), func(ctx context.Context) error {
+			return widgets().count(ctx, e.superClient, first.Namespace, "bulk-", want)
+		})
+	}
+	counted(bulk)
 	widgets().remove(t, blue.client)
 	widgets().waitGone(t, e.superClient, first)
+	counted(0)
 	e.waitCondition(t, blue, metav1.ConditionTrue, "this cluster has no CustomResourceDefinition of Widget.example.com")
 	// As a hostile tenant would have it: no namespaces, so nothing that could be mapped.
 	global := clusterScoped("example.com", "Widget", "widgets")

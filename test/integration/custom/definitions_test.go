@@ -147,6 +147,25 @@ func (k kindOf) absent(t *testing.T, c client.Client, key client.ObjectKey) {
 	})
 }
 
+// count fails unless a namespace holds so many objects with a prefix.
+func (k kindOf) count(ctx context.Context, c client.Client, namespace, prefix string, want int) error {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(k.GroupVersion().WithKind(k.Kind + "List"))
+	if err := c.List(ctx, list, client.InNamespace(namespace)); err != nil {
+		return err
+	}
+	n := 0
+	for _, item := range list.Items {
+		if strings.HasPrefix(item.GetName(), prefix) {
+			n++
+		}
+	}
+	if n != want {
+		return fmt.Errorf("%w: %d instead of %d", errCount, n, want)
+	}
+	return nil
+}
+
 // patch merges into an object or its status.
 func (k kindOf) patch(t *testing.T, c client.Client, key client.ObjectKey, data string) {
 	t.Helper()
@@ -160,6 +179,7 @@ func (k kindOf) patchStatus(t *testing.T, c client.Client, key client.ObjectKey,
 
 var (
 	errStillThere = errors.New("it is still there")
+	errCount      = errors.New("another number")
 	errChanged    = errors.New("it has changed")
 )
 
