@@ -55,9 +55,9 @@ func testDisruptionBudget(t *testing.T, w *workload) {
 	eventually(t, 30*time.Second, "the super cluster's eviction", func(ctx context.Context) error {
 		return evict(ctx, superClient, superPod)
 	})
-	eventually(t, time.Minute, "a replacement", func(ctx context.Context) error {
-		if err := client.IgnoreNotFound(w.fetch(ctx, pod.Name, &corev1.Pod{})); err != nil {
-			return err
+	eventually(t, time.Minute, "the evicted pod's end in the tenant", func(ctx context.Context) error {
+		if err := w.fetch(ctx, pod.Name, &corev1.Pod{}); !apierrors.IsNotFound(err) {
+			return fmt.Errorf("it is there, or: %w", err)
 		}
 		return nil
 	})

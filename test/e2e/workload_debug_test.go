@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // testDebug adds a debug container to a running pod.
@@ -35,7 +36,9 @@ func testDebug(t *testing.T, w *workload) {
 
 // testResize changes a running container's resources in place.
 func testResize(t *testing.T, w *workload) {
-	pod := newPod(w.namespace, "grows")
+	pod := newPod(w.namespace, "grows", func(pod *corev1.Pod) {
+		pod.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m")}
+	})
 	if err := w.client.Create(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +52,15 @@ func testResize(t *testing.T, w *workload) {
 		}
 		if got := superPod.Spec.Containers[0].Resources.Requests.Cpu().MilliValue(); got != 30 {
 			return fmt.Errorf("%dm", got)
+		}
+		return nil
+	})
+	eventually(t, 20*time.Second, "the resize done, in the tenant's eyes", func(ctx context.Context) error {
+		if err := w.fetch(ctx, "grows", pod); err != nil {
+			return err
+		}
+		if got := pod.Status.ContainerStatuses[0].Resources; got == nil || got.Requests.Cpu().MilliValue() != 30 {
+			return fmt.Errorf("the status says %+v, the conditions are %+v", got, pod.Status.Conditions)
 		}
 		return nil
 	})

@@ -44,7 +44,9 @@ func hasEphemeral(pod *corev1.Pod, name string) bool {
 // ephemeral builds one debug container.
 func (t *translator) ephemeral(ctx context.Context, env kind.Env, tenant *corev1.Pod, given *corev1.EphemeralContainer, path string) (*corev1.EphemeralContainer, error) {
 	b := &build{rules: t.rules, env: env, tenant: tenant, at: path}
-	built, findings := policy.Filter(t.rules, given.DeepCopy(), path)
+	given = given.DeepCopy()
+	dropPtrace(env, given, path)
+	built, findings := policy.Filter(t.rules, given, path)
 	container := corev1.Container(given.EphemeralContainerCommon)
 	if err := b.judge(append(findings, policy.CheckContainer(&container, path)...)); err != nil {
 		return nil, err
@@ -57,4 +59,22 @@ func (t *translator) ephemeral(ctx context.Context, env kind.Env, tenant *corev1
 	}
 	built.EphemeralContainerCommon = corev1.EphemeralContainerCommon(b.spec.Containers[0])
 	return built, nil
+}
+
+// dropPtrace takes away the capability that kubectl debug asks for by default
+// and that the Pod Security standard "baseline" forbids: a user who wants a
+// shell should not be refused for what few of them use.
+func dropPtrace(env kind.Env, given *corev1.EphemeralContainer, path string) {
+	const ptrace = "SYS_PTRACE"
+	if given.SecurityContext == nil || given.SecurityContext.Capabilities == nil {
+		return
+	}
+	capabilities := given.SecurityContext.Capabilities
+	at := slices.Index(capabilities.Add, ptrace)
+	if at < 0 {
+		return
+	}
+	capabilities.Add = slices.Delete(capabilities.Add, at, at+1)
+	env.Warn(fmt.Sprintf("%s.securityContext.capabilities.add[%d]", path, at),
+		"SYS_PTRACE is not given to containers; all but tracers such as strace works without it")
 }

@@ -77,6 +77,19 @@ func TestDebugContainers(t *testing.T) {
 	}
 }
 
+// TestDebugContainerOfKubectl asks for what kubectl debug asks for by default.
+func TestDebugContainerOfKubectl(t *testing.T) {
+	ptrace := debugger(func(c *corev1.EphemeralContainerCommon) {
+		c.SecurityContext = &corev1.SecurityContext{Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"SYS_PTRACE"}}}
+	})
+	tenant, super := makePod(func(s *corev1.PodSpec) { s.EphemeralContainers = []corev1.EphemeralContainer{ptrace} }), makePod(nil)
+	diffOf(t, []string{"spec.ephemeralContainers[0].securityContext.capabilities.add[0]"}, updated(t, tenant, super))
+	if got := super.Spec.EphemeralContainers; len(got) != 1 || len(got[0].SecurityContext.Capabilities.Add) != 0 {
+		t.Errorf("containers %+v", got)
+	}
+	diffOf(t, []corev1.Capability{"SYS_PTRACE"}, tenant.Spec.EphemeralContainers[0].SecurityContext.Capabilities.Add)
+}
+
 func TestDebugContainersSeeTheTenantsValues(t *testing.T) {
 	tenant := makePod(func(s *corev1.PodSpec) {
 		s.EphemeralContainers = []corev1.EphemeralContainer{debugger(func(c *corev1.EphemeralContainerCommon) {
