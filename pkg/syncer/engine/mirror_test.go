@@ -205,6 +205,8 @@ func TestAVolumeIsShownToWhoseClaimItIs(t *testing.T) {
 			Status:     corev1.PersistentVolumeStatus{Phase: corev1.VolumeBound},
 		}
 	}
+	foreign := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "vc-other"}}
+	identity.Stamp(foreign, identity.Owner{TenantID: "tenant-2", Name: "shop", UID: "ns-2"}, virtualCluster)
 	unbound := volume("")
 	unbound.Spec.ClaimRef = nil
 	cases := map[string]struct {
@@ -216,6 +218,7 @@ func TestAVolumeIsShownToWhoseClaimItIs(t *testing.T) {
 		"the claim is gone":          {[]client.Object{namespace, volume(namespace.GetName())}, true, ""},
 		"the namespace is gone":      {[]client.Object{claim("tenant-1"), volume(namespace.GetName())}, false, ""},
 		"another namespace's":        {[]client.Object{namespace, volume("platform")}, false, ""},
+		"another tenant's":           {[]client.Object{foreign, volume("vc-other")}, false, ""},
 		"nobody's":                   {[]client.Object{namespace, unbound}, false, ""},
 		"a claim of somebody else's": {[]client.Object{namespace, claim("tenant-2"), volume(namespace.GetName())}, true, ""},
 	}

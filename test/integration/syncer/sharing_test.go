@@ -29,13 +29,17 @@ func TestSharing(t *testing.T) {
 	e := newEnvironment(t)
 	e.share(t)
 	tn := e.addTenant(t, "blue", "10.112.0.0/22")
-	e.startSyncer(t)
+	stop := e.startSyncer(t)
 	e.waitSynced(t, tn)
 	tn.waitServiceAccount(t, "default")
 	t.Run("classes", func(t *testing.T) { testClasses(t, e, tn) })
 	t.Run("a claim and its volume", func(t *testing.T) { testClaim(t, e, tn) })
 	t.Run("claims that reach for others' volumes", func(t *testing.T) { testForeignVolumes(t, e, tn) })
+	t.Run("network policies follow namespaces", func(t *testing.T) { testPeers(t, e, tn) })
+	t.Run("an endpoint whose pod goes", func(t *testing.T) { testStaleEndpoint(t, e, tn) })
+	t.Run("an address that is taken", func(t *testing.T) { testTakenAddress(t, e, tn) })
 	t.Run("a class shared no more", func(t *testing.T) { testUnshare(t, e, tn) })
+	t.Run("node ports crosswise", func(t *testing.T) { testCrosswiseNodePorts(t, e, tn, stop) })
 }
 
 var shared = map[string]string{"shared": "yes"}
