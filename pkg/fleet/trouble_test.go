@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -132,6 +133,8 @@ func TestRebalance(t *testing.T) {
 	if !ok {
 		t.Fatal("an engaged tenant cannot be used")
 	}
+	done = sync.OnceFunc(done)
+	defer done()
 	mine.Store(false)
 	rebalanced := make(chan struct{})
 	go func() { f.Rebalance(); close(rebalanced) }()
