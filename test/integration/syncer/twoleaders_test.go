@@ -55,6 +55,15 @@ func TestTwoSyncers(t *testing.T) {
 			must(t, tn.client.Patch(t.Context(), service, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"changed":"yes"}}}`))))
 		}
 	}
+	for range 8 { // names that are taken again at once, while one of the two may still act on the object before
+		for i := 1; i < objects; i += 3 {
+			name := fmt.Sprintf("both-%d", i)
+			must(t, client.IgnoreNotFound(tn.client.Delete(t.Context(), makePod("default", name), client.GracePeriodSeconds(0))))
+			tn.create(t, makePod("default", name))
+			must(t, tn.client.Delete(t.Context(), makeService(name)))
+			must(t, tn.client.Create(t.Context(), makeService(name)))
+		}
+	}
 	for i := range objects {
 		if i%3 != 0 {
 			tn.waitRunning(t, "default", fmt.Sprintf("both-%d", i))
