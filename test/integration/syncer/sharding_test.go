@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -130,10 +131,7 @@ func (e *environment) testFrozen(t *testing.T, replicas []*replica, victim *repl
 	must(t, tn.client.Delete(t.Context(), makePod("default", "first")))
 	tn.waitRunning(t, "default", "meanwhile")
 	eventually(t, "the end of a pod", func(ctx context.Context) error {
-		if err := e.superClient.Get(ctx, tn.superKey("default", "first"), &corev1.Pod{}); client.IgnoreNotFound(err) != nil || err == nil {
-			return fmt.Errorf("it is there (%v)", err)
-		}
-		return nil
+		return isGone(e.superClient.Get(ctx, tn.superKey("default", "first"), &corev1.Pod{}))
 	})
 	must(t, victim.process.Signal(syscall.SIGCONT))
 	e.waitShared(t, replicas, 6)
@@ -152,16 +150,21 @@ func (e *environment) testFrozen(t *testing.T, replicas []*replica, victim *repl
 func (e *environment) testEndsOnce(t *testing.T, tn *tenant) {
 	must(t, e.superClient.Delete(t.Context(), tn.vc))
 	eventually(t, "the end of "+tn.vc.Name, func(ctx context.Context) error {
-		if err := e.superClient.Get(ctx, client.ObjectKeyFromObject(tn.vc), &tenancyv1alpha1.VirtualCluster{}); client.IgnoreNotFound(err) != nil || err == nil {
-			return fmt.Errorf("it is there (%v)", err)
-		}
-		return nil
+		return isGone(e.superClient.Get(ctx, client.ObjectKeyFromObject(tn.vc), &tenancyv1alpha1.VirtualCluster{}))
 	})
 	var pods corev1.PodList
 	must(t, e.superClient.List(t.Context(), &pods, client.MatchingLabelsSelector{Selector: identity.TenantSelector(tn.names.ID)}))
 	if len(pods.Items) != 0 {
 		t.Errorf("%d pods are left", len(pods.Items))
 	}
+}
+
+// isGone turns the result of a Get into an error unless there was nothing.
+func isGone(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return errors.Join(errStill, err)
 }
 
 // addFakeTenant makes a virtual cluster whose control plane accepts connections
