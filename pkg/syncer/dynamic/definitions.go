@@ -6,7 +6,6 @@ package dynamic
 import (
 	"context"
 	"fmt"
-	"maps"
 	"sync"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -119,15 +118,15 @@ func (d *definitions) observe(object any, deleted bool) {
 		return
 	}
 	d.mu.Lock()
-	before := maps.Clone(d.byName)
+	before, known := d.byName[crd.Name]
+	now := definitionOf(crd)
 	if deleted {
 		delete(d.byName, crd.Name)
 	} else {
-		d.byName[crd.Name] = definitionOf(crd)
+		d.byName[crd.Name] = now
 	}
-	same := maps.Equal(before, d.byName)
 	d.mu.Unlock()
-	if !same {
+	if known == deleted || !deleted && now != before {
 		d.changed()
 	}
 }

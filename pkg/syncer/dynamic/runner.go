@@ -28,6 +28,9 @@ import (
 // what has failed is tried again then.
 const lookInterval = 30 * time.Second
 
+// restInterval is the least time between two looks.
+const restInterval = 100 * time.Millisecond
+
 // Options configure a Runner.
 type Options struct {
 	// Super is the super cluster. Required.
@@ -156,6 +159,18 @@ func (r *Runner) Start(ctx context.Context) error {
 		case <-ticker.C():
 		}
 		r.look(ctx)
+		r.rest(ctx)
+	}
+}
+
+// rest keeps a tenant that changes its definitions all the time from having the
+// loop for itself.
+func (r *Runner) rest(ctx context.Context) {
+	timer := r.options.Clock.NewTimer(restInterval)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C():
 	}
 }
 
