@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"virtualcluster.io/virtualcluster/pkg/identity"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
 
 // orphanGrace ends a super object whose tenant object is gone already. It is
@@ -158,6 +159,24 @@ func (p *pass) deleteTenant(ctx context.Context, grace int64) error {
 
 func (p *pass) tenantKey() overlayKey {
 	return overlayKey{p.tenantCluster.ID, p.request.NamespacedName}
+}
+
+// confirmUnstarted reads the tenant live before something that runs once is
+// started: another syncer may have started, seen the end of, and removed it
+// while this one was frozen, and does not know yet that it no longer leads.
+func (p *pass) confirmUnstarted(ctx context.Context) error {
+	k := p.controller.kind
+	if k.Lifecycle != kind.Process {
+		return nil
+	}
+	live, err := p.read(ctx, p.tenantCluster.GetAPIReader(), p.request.NamespacedName)
+	if err != nil {
+		return fmt.Errorf("confirming that the tenant's object waits for its start: %w", err)
+	}
+	if live == nil || live.GetUID() != p.tenant.GetUID() || !live.GetDeletionTimestamp().IsZero() || k.Bound(live) {
+		return kind.Wait("the tenant's cache")
+	}
+	return nil
 }
 
 // confirmSuperGone reads the super cluster live: a cache that shows nothing may

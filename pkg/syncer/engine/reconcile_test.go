@@ -251,6 +251,46 @@ func TestADeletionThatWasCutShortIsAskedForAgain(t *testing.T) {
 	}
 }
 
+// TestWhatRunsOnceIsStartedOnce: a syncer whose cache is late, as after a
+// freeze, starts nothing that has ended, is ending, or was started elsewhere.
+func TestWhatRunsOnceIsStartedOnce(t *testing.T) {
+	now := metav1.Now()
+	cases := map[string]struct {
+		live   func(pod *corev1.Pod) *corev1.Pod
+		starts bool
+	}{
+		"waits for its start": {func(pod *corev1.Pod) *corev1.Pod { return pod }, true},
+		"is gone":             {func(*corev1.Pod) *corev1.Pod { return nil }, false},
+		"is another":          {func(pod *corev1.Pod) *corev1.Pod { pod.UID = "newer"; return pod }, false},
+		"is ending": {func(pod *corev1.Pod) *corev1.Pod {
+			pod.DeletionTimestamp, pod.Finalizers = &now, []string{"example.com/stay"}
+			return pod
+		}, false},
+		"was started": {func(pod *corev1.Pod) *corev1.Pod { pod.Spec.NodeName = "virtual-node-0"; return pod }, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			unbound := func() []client.Object {
+				objects := tenantObjects("new")
+				objects[1].(*corev1.Pod).Spec.NodeName = ""
+				return objects
+			}
+			tenantSide := &side{cached: newFake(unbound()...), live: newFake()}
+			if live := tc.live(unbound()[1].(*corev1.Pod)); live != nil {
+				tenantSide.live = newFake(live)
+			}
+			superSide := newSide(superObjects("new")[0])
+			k := process()
+			k.Bound = func(pod *corev1.Pod) bool { return pod.Spec.NodeName != "" }
+			err := reconcileKind(t, k.Translator(), types.NamespacedName{Namespace: "shop", Name: "web"}, tenantSide, superSide)
+			started := exists(t, superSide.live, types.NamespacedName{Namespace: superNamespaceName(), Name: "web"}, &corev1.Pod{})
+			if started != tc.starts || kind.IsWait(err) == tc.starts {
+				t.Errorf("started %v, error %v", started, err)
+			}
+		})
+	}
+}
+
 // TestStepsDoNotWaitForEachOther: what the super cluster refuses to change does
 // not hide how the pod does, and a report that is refused stops no token.
 func TestStepsDoNotWaitForEachOther(t *testing.T) {

@@ -52,7 +52,7 @@ func TestTraces(t *testing.T) {
 		}
 		spans = append(spans, span.Name()+within+": "+span.Status().Code.String())
 	}
-	want := []string{"super create in sync Pod: Unset", "super create in sync Pod: Error", "sync Pod: Error"}
+	want := []string{"tenant get in sync Pod: Unset", "super create in sync Pod: Unset", "super create in sync Pod: Error", "sync Pod: Error"}
 	if diff := cmp.Diff(want, spans); diff != "" {
 		t.Errorf("spans (-want +got):\n%s", diff)
 	}

@@ -21,6 +21,9 @@ import (
 // createSuper creates the super object. A name that is taken is looked at live:
 // the cache may be late, or the object may be nobody's of ours.
 func (p *pass) createSuper(ctx context.Context, desired client.Object) error {
+	if err := p.confirmUnstarted(ctx); err != nil {
+		return err
+	}
 	err := p.controller.engine.options.Super.GetClient().Create(ctx, desired)
 	p.wroteSuper("create")
 	switch {
