@@ -15,6 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/identity"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
@@ -75,8 +76,8 @@ func (e *Engine) look(t *tenant) {
 		log.V(1).Info("Cannot look at the tenant", "error", err.Error())
 		return
 	}
-	if now.cluster != t.cluster || isBehind(now.version, t.version) {
-		log.Info("The tenant is not what it was: connecting anew", "cluster", now.cluster, "version", now.version, "before", t.version)
+	if t.isAnother(now) {
+		log.Info("The tenant is not what it was: connecting anew", "cluster", now.cluster, "version", now.version, "before", t.version, "shown", t.shown.get())
 		t.Disconnect(errAnotherDatabase)
 		return
 	}
@@ -117,6 +118,11 @@ func (e *Engine) judge(ctx context.Context, t *tenant) (done bool, err error) {
 		}
 	case before == nil && after != nil:
 		log.Info("Deletions are held", "reason", after.Reason, "message", after.Message)
+		if t.synced.Load() && after.Reason == tenancyv1alpha1.ReasonTenantWentBack {
+			// Some caches were read anew, or this would not be known. Others may
+			// wait in silence for a version that comes again with other content.
+			t.Disconnect(errAnotherDatabase)
+		}
 	}
 	return true, nil
 }

@@ -140,6 +140,7 @@ func (c *controller) tenantEvent(t *tenant) func(client.Object, bool) {
 	return func(object client.Object, deleted bool) {
 		r := request{Tenant: t.ID, NamespacedName: client.ObjectKeyFromObject(object)}
 		c.tenantWrites.observe(overlayKey{t.ID, r.NamespacedName}, object, deleted)
+		t.shown.add(object.GetResourceVersion())
 		if !deleted && !object.GetDeletionTimestamp().IsZero() {
 			c.sawDeletion(t)(object)
 		}

@@ -5,6 +5,7 @@ package engine
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,34 @@ type tenant struct {
 	cluster types.UID
 	// version is the latest known of the tenant's database; follow alone uses it.
 	version string
+	// shown is the highest version of an object that the caches have shown.
+	shown highest
+}
+
+// highest remembers the highest of some versions. It is safe for concurrent use.
+type highest struct {
+	mu      sync.Mutex
+	version string
+}
+
+func (h *highest) add(version string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.version == "" || isBehind(h.version, version) {
+		h.version = version
+	}
+}
+
+func (h *highest) get() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.version
+}
+
+// isAnother reports that what a tenant says about itself now is not what this
+// connection began with, or shows a state before what its caches have shown.
+func (t *tenant) isAnother(now presence) bool {
+	return now.cluster != t.cluster || isBehind(now.version, t.version) || isBehind(now.version, t.shown.get())
 }
 
 // newTenant returns a tenant with a brake of the default policy.
