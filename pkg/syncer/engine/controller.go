@@ -35,6 +35,8 @@ type controller struct {
 	queue  *fairQueue
 
 	tenantWrites, superWrites, attachmentWrites *overlay
+	// superShown is the highest version that the super cluster's cache has shown.
+	superShown highest
 	// superDeletions holds the super objects whose end was asked for, with the
 	// grace they were given, until the cache shows it.
 	superDeletions *overlay

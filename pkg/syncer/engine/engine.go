@@ -130,8 +130,12 @@ func New(options Options) (*Engine, error) {
 	return e, nil
 }
 
-// Start runs the workers until ctx ends. It returns when all of them have stopped.
+// Start runs the workers until ctx ends. It returns when all of them have
+// stopped; with an error if the super cluster was set back, so that its caches
+// cannot be believed any more: the process must start anew.
 func (e *Engine) Start(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	ctx = ctrl.LoggerInto(ctx, ctrl.LoggerFrom(ctx).WithName("syncer"))
 	if err := e.watchSuper(ctx); err != nil {
 		return err
@@ -144,11 +148,15 @@ func (e *Engine) Start(ctx context.Context) error {
 		}
 	}
 	workers.Go(func() { e.reportDepth(ctx) })
+	workers.Go(func() { e.lookAtSuper(ctx, end) })
 	<-ctx.Done()
 	for _, c := range e.controllers {
 		c.queue.Close()
 	}
 	workers.Wait()
+	if cause := context.Cause(ctx); errors.Is(cause, errSuperWentBack) {
+		return cause
+	}
 	return nil
 }
 

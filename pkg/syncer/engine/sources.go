@@ -91,6 +91,7 @@ func (c *controller) superEvent(ctx context.Context) func(client.Object, bool) {
 		return func(object client.Object, _ bool) { c.shownEvent(ctx, object) }
 	}
 	return func(object client.Object, deleted bool) {
+		c.superShown.add(object.GetResourceVersion())
 		owner, ok := identity.Of(object)
 		if !ok {
 			return
