@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,8 +33,6 @@ const kubeletWorkers = 6
 type kubelet struct {
 	environment *environment
 	lanes       [kubeletWorkers]chan *corev1.Pod
-	// lost says that the node does not answer: nothing is done for any pod.
-	lost atomic.Bool
 
 	mu sync.Mutex
 	// runs are the super pods that were ever seen for a tenant's pod.
@@ -124,11 +121,15 @@ func (k *kubelet) timesRun() map[types.UID]int {
 	return times
 }
 
+// forgetRuns begins a new count.
+func (k *kubelet) forgetRuns() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.runs)
+}
+
 // heartbeat keeps the node ready, so that the super cluster evicts nothing.
 func (k *kubelet) heartbeat(ctx context.Context) {
-	if k.lost.Load() {
-		return
-	}
 	now := metav1.NewMicroTime(time.Now())
 	seconds, holder := int32(40), superNode
 	lease := &coordinationv1.Lease{
@@ -151,7 +152,7 @@ func (k *kubelet) heartbeat(ctx context.Context) {
 func (k *kubelet) sweep(ctx context.Context) {
 	superClient := k.environment.superClient
 	var pods corev1.PodList
-	if k.lost.Load() || superClient.List(ctx, &pods, client.MatchingLabelsSelector{Selector: identity.Selector()}) != nil {
+	if superClient.List(ctx, &pods, client.MatchingLabelsSelector{Selector: identity.Selector()}) != nil {
 		return
 	}
 	for i := range pods.Items {
@@ -165,8 +166,6 @@ func (k *kubelet) sweep(ctx context.Context) {
 func (k *kubelet) step(ctx context.Context, superPod *corev1.Pod) error {
 	e := k.environment
 	switch {
-	case k.lost.Load():
-		return nil
 	case superPod.DeletionTimestamp != nil && *superPod.DeletionGracePeriodSeconds == 0:
 		return nil // what a deletion without grace writes just before the end
 	case superPod.DeletionTimestamp != nil && controllerutil.ContainsFinalizer(superPod, hold):

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -25,12 +26,16 @@ import (
 )
 
 // gate is an HTTP proxy between the syncer and a control plane. It counts what
-// the syncer asks for, so that no write can be missed. Nobody else uses it.
+// the syncer asks for, so that no write can be missed, and can be slow or
+// refuse. Nobody else uses it.
 type gate struct {
 	server *httptest.Server
 
 	mu     sync.Mutex
 	counts map[call]int
+	delay  time.Duration
+	// refuse answers a request itself and says so.
+	refuse func(http.ResponseWriter, *http.Request) bool
 }
 
 func newGate(t *testing.T, instance *controlplanetest.Instance) *gate {
@@ -47,10 +52,9 @@ func newGate(t *testing.T, instance *controlplanetest.Instance) *gate {
 		ErrorLog:      log.New(io.Discard, "", 0),
 	}
 	g.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.mu.Lock()
-		g.counts[callOf(r)]++
-		g.mu.Unlock()
-		proxy.ServeHTTP(w, r)
+		if !g.stops(w, r) {
+			proxy.ServeHTTP(w, r)
+		}
 	}))
 	g.server.Config.ErrorLog = proxy.ErrorLog
 	g.server.EnableHTTP2 = true
@@ -60,6 +64,31 @@ func newGate(t *testing.T, instance *controlplanetest.Instance) *gate {
 		g.server.Close()
 	})
 	return g
+}
+
+// stops counts a request, holds it up, and reports whether it ends here.
+func (g *gate) stops(w http.ResponseWriter, r *http.Request) bool {
+	g.mu.Lock()
+	g.counts[callOf(r)]++
+	delay, refuse := g.delay, g.refuse
+	g.mu.Unlock()
+	if delay > 0 {
+		timer := time.NewTimer(delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-r.Context().Done():
+			return true
+		}
+	}
+	return refuse != nil && refuse(w, r)
+}
+
+// set changes how the gate behaves from now on.
+func (g *gate) set(delay time.Duration, refuse func(http.ResponseWriter, *http.Request) bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.delay, g.refuse = delay, refuse
 }
 
 // writes returns how often each write was asked for since the gate was made.

@@ -19,6 +19,8 @@ type proxy struct {
 	mu    sync.Mutex
 	down  bool
 	conns map[net.Conn]struct{}
+	// ice is open while nothing passes, and nil otherwise.
+	ice chan struct{}
 }
 
 func newProxy(t *testing.T, host string) *proxy {
@@ -32,6 +34,7 @@ func newProxy(t *testing.T, host string) *proxy {
 			t.Error(err)
 		}
 		p.cut()
+		p.thaw()
 	})
 	return p
 }
@@ -72,8 +75,41 @@ func (p *proxy) keep(ends ...net.Conn) bool {
 
 func (p *proxy) pump(to, from net.Conn) {
 	// A broken connection is what the proxy is for.
-	_, _ = io.Copy(to, from)
+	_, _ = io.Copy(thawed{to, p}, from)
 	_, _ = to.Close(), from.Close()
+}
+
+// thawed writes while its proxy is not frozen.
+type thawed struct {
+	net.Conn
+	p *proxy
+}
+
+func (w thawed) Write(data []byte) (int, error) {
+	w.p.mu.Lock()
+	ice := w.p.ice
+	w.p.mu.Unlock()
+	if ice != nil {
+		<-ice
+	}
+	return w.Conn.Write(data)
+}
+
+// freeze lets nothing pass and ends no connection, as a host does that hangs.
+func (p *proxy) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ice = make(chan struct{})
+}
+
+// thaw lets everything pass that waited.
+func (p *proxy) thaw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ice != nil {
+		close(p.ice)
+		p.ice = nil
+	}
 }
 
 // cut closes every connection and refuses new ones.

@@ -1,0 +1,328 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package syncer
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/flowcontrol"
+
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/names"
+)
+
+// testOrphans (F18): what a tenant deletes while no syncer runs is gone from
+// the super cluster within 60 s of its start, and nothing else is.
+func testOrphans(t *testing.T, w *faultWorld) {
+	const limit = time.Minute
+	n := 150
+	if full() {
+		n = 1000
+	}
+	w.blue.namespace(t, "orphans")
+	service := func(i int) *corev1.Service {
+		return &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "orphans", Name: fmt.Sprintf("orphan-%d", i)},
+			Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone},
+		}
+	}
+	for i := range n {
+		must(t, w.blue.client.Create(t.Context(), service(i)))
+	}
+	w.inOrderWithin(t, 2*time.Minute)
+	before := w.stamped(t, nil)
+	w.syncer.kill(t)
+	for i := range n {
+		must(t, w.blue.client.Delete(t.Context(), service(i)))
+	}
+	w.syncer.start(t)
+	took := w.inOrderWithin(t, limit)
+	after := w.stamped(t, nil)
+	t.Logf("%d deleted while the syncer was down: gone %s after its start, %d others left", n, took.Round(time.Millisecond), len(after))
+	if len(before)-len(after) != n {
+		t.Errorf("%d super objects are gone, want %d", len(before)-len(after), n)
+	}
+}
+
+// testTwoSyncers (F02, F04): a second syncer works beside the first, as one
+// does that has lost its Lease and does not know it yet; both are frozen
+// (SIGSTOP) and let go in turn while clients write. At rest nothing is lost,
+// twice, resurrected or orphaned, no pod ran twice, and neither takes back what
+// the other writes.
+func testTwoSyncers(t *testing.T, w *faultWorld) {
+	const writes, rate, freezes = 400, 60, 6
+	second := w.newProgram(t, nil)
+	second.start(t)
+	second.waitTenants(t, 2)
+	j, seed := &journal{}, rand.Uint64() //nolint:gosec // for the choice of writes.
+	pace := flowcontrol.NewTokenBucketRateLimiter(rate, 10)
+	var clients sync.WaitGroup
+	for i, tn := range append(w.tenants(), w.tenants()...) {
+		client := newWriter(tn, j, pace, seed, 100+i)
+		clients.Go(func() {
+			if err := client.write(t.Context(), writes); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for i := range freezes {
+		frozen := []*program{w.syncer, second}[i%2]
+		must(t, frozen.process.Signal(syscall.SIGSTOP))
+		waitFor(t, time.Second)
+		must(t, frozen.process.Signal(syscall.SIGCONT))
+	}
+	clients.Wait()
+	rested := w.waitAtRest(t, w.tenants(), j, w.node)
+	t.Logf("two syncers, %d freezes, %d writes: at rest after %s, 0 lost, 0 duplicate, 0 resurrected, 0 orphans", freezes, j.acknowledged(), rested.Round(time.Millisecond))
+	second.stop(t)
+	for _, tn := range w.tenants() { // what the writers left
+		for i := range 4 {
+			for _, name := range []string{fmt.Sprintf("home-%d", 100+i), fmt.Sprintf("churn-%d", 100+i)} {
+				_ = tn.client.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+			}
+		}
+	}
+	w.inOrderWithin(t, 2*time.Minute)
+}
+
+// testSuperDown (F05; 60 s instead of 10 min, 8 s by default): the super
+// cluster crashes while tenants go on writing. No write of a tenant fails; the
+// syncer lives; once the super cluster is back each tenant's next object is
+// there within 15 s, and the whole backlog within 60 s.
+func testSuperDown(t *testing.T, w *faultWorld) {
+	const nextWithin, allWithin = 15 * time.Second, time.Minute
+	outage, backlog := 8*time.Second, 60
+	if full() {
+		outage, backlog = time.Minute, 600
+	}
+	for _, tn := range w.tenants() {
+		tn.namespace(t, "outage")
+	}
+	w.inOrder(t)
+	w.super.Kill(t)
+	began := time.Now()
+	for i := range backlog {
+		for _, tn := range w.tenants() {
+			must(t, tn.client.Create(t.Context(), &corev1.Service{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "outage", Name: fmt.Sprintf("meanwhile-%d", i)},
+				Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone},
+			}))
+		}
+	}
+	waitFor(t, outage-time.Since(began))
+	w.super.Restart(t)
+	down, back := time.Since(began), time.Now()
+	for i, tn := range w.tenants() {
+		w.serves(t, nextWithin, tn, fmt.Sprintf("after-the-outage-%d", i))
+	}
+	next := time.Since(back)
+	w.inOrderWithin(t, allWithin-next)
+	t.Logf("super cluster down for %s: after it was back new objects were served within %s, the backlog of %d within %s",
+		down.Round(time.Second), next.Round(time.Millisecond), 2*backlog, time.Since(back).Round(time.Millisecond))
+}
+
+// testCompaction (F12): both sides compact their databases and crash while the
+// syncer is down, and objects come, change and go meanwhile on both. 30 s after
+// its start everything is in order.
+func testCompaction(t *testing.T, w *faultWorld) {
+	w.green.namespace(t, "compacted")
+	for _, name := range []string{"stays", "goes", "changes", "vanishes"} {
+		w.green.makeWorkload(t, "compacted", name)
+		w.green.waitRunning(t, "compacted", name)
+	}
+	w.inOrder(t)
+	w.syncer.kill(t)
+	key := metav1.ObjectMeta{Namespace: "compacted", Name: "goes"}
+	must(t, w.green.client.Delete(t.Context(), &corev1.Pod{ObjectMeta: key}))
+	must(t, w.green.client.Delete(t.Context(), &corev1.Service{ObjectMeta: key}))
+	must(t, w.green.client.Delete(t.Context(), &corev1.Secret{ObjectMeta: key}))
+	must(t, w.green.client.Patch(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "compacted", Name: "changes"}}, mergePatch(`{"data":{"key":"other"}}`)))
+	w.green.makeWorkload(t, "compacted", "comes")
+	super := w.green.superKey("compacted", "vanishes")
+	must(t, w.superClient.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: super.Namespace, Name: names.ConfigMap("vanishes")}}))
+	must(t, w.superClient.Delete(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: super.Namespace, Name: super.Name}}))
+	for _, side := range []*tenant{w.green, {Instance: w.super}} {
+		side.Compact(t)
+		side.Kill(t)
+		side.Restart(t)
+	}
+	w.syncer.start(t)
+	took := w.inOrderWithin(t, settle)
+	var copied corev1.ConfigMap
+	must(t, w.superClient.Get(t.Context(), superConfigMap(w.green, "compacted", "changes"), &copied))
+	if copied.Data["key"] != "other" {
+		t.Errorf("the copy has %v", copied.Data)
+	}
+	w.green.waitRunning(t, "compacted", "comes")
+	t.Logf("in order %s after the syncer's start", took.Round(time.Millisecond))
+}
+
+// testTooManyRequests (F07): while the super cluster answers every write with
+// 429 and Retry-After: 2, the syncer keeps to that: for each tenant with a
+// backlog it asks on average at most twice a second, and within 30 s of the end
+// everything is in order.
+func testTooManyRequests(t *testing.T, w *faultWorld) {
+	const period, backlog, most = 15 * time.Second, 100, 20.0
+	for _, tn := range w.tenants() {
+		tn.namespace(t, "busy")
+	}
+	w.inOrder(t)
+	w.superGate.set(0, func(rw http.ResponseWriter, r *http.Request) bool {
+		if !callOf(r).isWrite() {
+			return false
+		}
+		rw.Header().Set("Retry-After", "2")
+		rw.WriteHeader(http.StatusTooManyRequests)
+		return true
+	})
+	for i := range backlog {
+		for _, tn := range w.tenants() {
+			must(t, tn.client.Create(t.Context(), &corev1.Service{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "busy", Name: fmt.Sprintf("waits-%d", i)},
+				Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone},
+			}))
+		}
+	}
+	before := w.superGate.writes()
+	waitFor(t, period)
+	tried := sum(growth(before, w.superGate.writes()))
+	perSecond := float64(tried) / period.Seconds() / 2
+	w.superGate.set(0, nil)
+	took := w.inOrderWithin(t, settle)
+	t.Logf("429 for %s with %d objects waiting: %.1f requests a second for each tenant; in order %s after it", period, 2*backlog, perSecond, took.Round(time.Millisecond))
+	if perSecond > most {
+		t.Errorf("%.1f requests a second for each tenant, want at most %.0f", perSecond, most)
+	}
+}
+
+// testSlowSuper (F06): every request to the super cluster takes 2 s. The workers
+// go on side by side: 80 objects, which take 160 s one by one, are synced in 30 s.
+func testSlowSuper(t *testing.T, w *faultWorld) {
+	const delay, backlog = 2 * time.Second, 40
+	for _, tn := range w.tenants() {
+		tn.namespace(t, "slow")
+	}
+	w.inOrder(t)
+	w.superGate.set(delay, nil)
+	for i := range backlog {
+		for _, tn := range w.tenants() {
+			must(t, tn.client.Create(t.Context(), &corev1.Service{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "slow", Name: fmt.Sprintf("slow-%d", i)},
+				Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone},
+			}))
+		}
+	}
+	took := w.inOrderWithin(t, settle)
+	w.superGate.set(0, nil)
+	t.Logf("2 s for each request: %d objects synced in %s", 2*backlog, took.Round(time.Millisecond))
+}
+
+// testTenantDown (F09; 40 s instead of 10 min): one tenant's control plane
+// crashes. Its VirtualCluster says TenantUnreachable within 30 s, nothing of it
+// is deleted or changed, the other tenant is served all the while, and 30 s
+// after it is back everything is in order.
+func testTenantDown(t *testing.T, w *faultWorld) {
+	const told, outage = 30 * time.Second, 40 * time.Second
+	w.inOrder(t)
+	before := w.stamped(t, w.blue)
+	w.blue.Kill(t)
+	began := time.Now()
+	var slowest time.Duration
+	for i := 0; time.Since(began) < 10*time.Second; i++ {
+		slowest = max(slowest, w.serves(t, settle, w.green, fmt.Sprintf("neighbour-down-%d", i)))
+	}
+	w.hasReason(t, told-time.Since(began), w.blue, tenancyv1alpha1.ConditionSyncerReady, tenancyv1alpha1.ReasonTenantUnreachable)
+	toldAfter := time.Since(began)
+	waitFor(t, outage-time.Since(began))
+	if diff := cmpVersions(before, w.stamped(t, w.blue)); diff != "" {
+		t.Errorf("super objects of the tenant that is down were written:\n%s", diff)
+	}
+	w.blue.Restart(t)
+	w.blue.makeWorkload(t, "default", "after-the-crash")
+	took := within(t, settle, "the tenant is served", func(ctx context.Context) error {
+		return w.superClient.Get(ctx, w.blue.superKey("default", "after-the-crash"), &corev1.Pod{})
+	})
+	t.Logf("told after %s; 0 of %d super objects touched; the neighbour's slowest object took %s; served again %s after the tenant was back",
+		toldAfter.Round(time.Millisecond), len(before), slowest.Round(time.Millisecond), took.Round(time.Millisecond))
+}
+
+// testFlapping (F10; 20 times instead of 10 min): a tenant comes and goes every
+// 3 s. Afterwards the syncer has as many goroutines as before, within 5 %.
+func testFlapping(t *testing.T, w *faultWorld) {
+	const flaps, tolerance = 20, 0.05
+	w.inOrder(t)
+	goroutines := func(ctx context.Context) float64 {
+		n, err := w.syncer.metric(ctx, "go_goroutines")
+		must(t, err)
+		return n
+	}
+	before := goroutines(t.Context())
+	for range flaps {
+		w.blue.line.cut()
+		waitFor(t, 1500*time.Millisecond)
+		w.blue.line.mend()
+		waitFor(t, 1500*time.Millisecond)
+	}
+	w.serves(t, settle, w.blue, "after-the-flapping")
+	var after float64
+	within(t, time.Minute, "the goroutines of before", func(ctx context.Context) error {
+		if after = goroutines(ctx); after > before*(1+tolerance) {
+			return fmt.Errorf("%v, before %v", after, before)
+		}
+		return nil
+	})
+	t.Logf("%d flaps: %v goroutines, before %v", flaps, after, before)
+}
+
+// testHanging (F11): a tenant accepts connections and never answers, and then
+// answers with nonsense. Either is told within 60 s, the other tenant is served
+// meanwhile, nothing is deleted, and 30 s later everything is in order.
+func testHanging(t *testing.T, w *faultWorld) {
+	const told = time.Minute
+	for _, trouble := range []struct {
+		name string
+		set  func()
+	}{
+		{"silence", w.blue.line.freeze},
+		{"nonsense", func() {
+			w.blue.gate.set(0, func(rw http.ResponseWriter, _ *http.Request) bool {
+				rw.Header().Set("Content-Type", "application/json")
+				_, _ = rw.Write([]byte(`{"kind":"Pod`))
+				return true
+			})
+			w.blue.gate.server.CloseClientConnections()
+		}},
+	} {
+		w.inOrder(t)
+		before := w.stamped(t, w.blue)
+		began := time.Now()
+		trouble.set()
+		slowest := w.serves(t, settle, w.green, "neighbour-"+trouble.name)
+		if trouble.name == "silence" {
+			w.hasReason(t, told, w.blue, tenancyv1alpha1.ConditionSyncerReady, tenancyv1alpha1.ReasonTenantUnreachable)
+		} else {
+			waitFor(t, 20*time.Second)
+		}
+		toldAfter := time.Since(began)
+		if diff := cmpVersions(before, w.stamped(t, w.blue)); diff != "" {
+			t.Errorf("%s: super objects were written:\n%s", trouble.name, diff)
+		}
+		w.blue.line.thaw()
+		w.blue.gate.set(0, nil)
+		must(t, w.blue.client.Create(t.Context(), makePod("default", "after-"+trouble.name)))
+		began = time.Now()
+		w.blue.waitRunning(t, "default", "after-"+trouble.name)
+		t.Logf("%s for %s: the neighbour's object took %s; served again after %s",
+			trouble.name, toldAfter.Round(time.Millisecond), slowest.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+	}
+}

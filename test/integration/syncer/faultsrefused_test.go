@@ -1,0 +1,222 @@
+// Copyright The VirtualCluster Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package syncer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// denyLabel is what the policy of denyLabelled refuses.
+const denyLabel = "example.com/deny"
+
+// denyLabelled makes the super cluster's admission refuse pods and Services
+// with denyLabel, in tenants' namespaces as anywhere, and waits until it does.
+// It returns what ends that.
+func (w *faultWorld) denyLabelled(t *testing.T) (end func()) {
+	t.Helper()
+	meta := metav1.ObjectMeta{Name: "deny-labelled"}
+	rule := admissionv1.NamedRuleWithOperations{RuleWithOperations: admissionv1.RuleWithOperations{
+		Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
+		Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods", "services"}},
+	}}
+	policy := &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: meta, Spec: admissionv1.ValidatingAdmissionPolicySpec{
+		MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{rule}},
+		Validations: []admissionv1.Validation{{
+			Expression: fmt.Sprintf("!has(object.metadata.labels) || !(%q in object.metadata.labels)", denyLabel),
+			Message:    "the house rules forbid it",
+		}},
+	}}
+	binding := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: meta, Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+		PolicyName: meta.Name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+	}}
+	must(t, w.superClient.Create(t.Context(), policy))
+	must(t, w.superClient.Create(t.Context(), binding))
+	probe := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "denied", Labels: map[string]string{denyLabel: "x"}},
+		Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone},
+	}
+	within(t, settle, "the policy in force", func(ctx context.Context) error {
+		if w.superClient.Create(ctx, probe.DeepCopy(), client.DryRunAll) == nil {
+			return errStill
+		}
+		return nil
+	})
+	return func() {
+		must(t, w.superClient.Delete(t.Context(), binding))
+		must(t, w.superClient.Delete(t.Context(), policy))
+	}
+}
+
+// testAdmission (F29, F30): what the super cluster's admission refuses is told
+// on the tenant's object within 10 s, once however often it is tried, without
+// a name of the super cluster, and runs within 30 s of the end of the cause.
+func testAdmission(t *testing.T, w *faultWorld) {
+	const toldWithin, healedWithin, stands = 10 * time.Second, 30 * time.Second, 3 * time.Second
+	w.blue.namespace(t, "refused")
+	superNamespace := w.blue.superKey("refused", "").Namespace
+	w.serves(t, settle, w.blue, "before-the-refusals")
+	meta := metav1.ObjectMeta{Namespace: superNamespace, Name: "house-rules"}
+	create := func(object client.Object) func(*testing.T) func() {
+		return func(t *testing.T) func() {
+			must(t, w.superClient.Create(t.Context(), object))
+			within(t, settle, "the rule in force", func(ctx context.Context) error { return w.enforced(ctx, object) })
+			return func() { must(t, w.superClient.Delete(t.Context(), object)) }
+		}
+	}
+	for name, tc := range map[string]struct {
+		cause  func(*testing.T) func()
+		change func(*corev1.Pod)
+	}{
+		"policy": {w.denyLabelled, func(pod *corev1.Pod) { pod.Labels[denyLabel] = "x" }},
+		"quota": {create(&corev1.ResourceQuota{ObjectMeta: meta, Spec: corev1.ResourceQuotaSpec{
+			Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("0")},
+		}}), func(*corev1.Pod) {}},
+		"limit range": {create(&corev1.LimitRange{ObjectMeta: meta, Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{
+			Type: corev1.LimitTypeContainer, Max: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("16Mi")},
+		}}}}), func(pod *corev1.Pod) {
+			pod.Spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			end := tc.cause(t)
+			pod := makePod("refused", strings.ReplaceAll(name, " ", "-"))
+			tc.change(pod)
+			must(t, w.blue.client.Create(t.Context(), pod))
+			told := within(t, toldWithin, "the event", func(ctx context.Context) error {
+				events, err := eventsAbout(ctx, w.blue, pod)
+				if err == nil && len(events) == 0 {
+					err = errStill
+				}
+				return err
+			})
+			waitFor(t, stands)
+			events, err := eventsAbout(t.Context(), w.blue, pod)
+			must(t, err)
+			if len(events) != 1 || strings.Contains(events[0].Message, superNamespace) {
+				t.Errorf("events %+v, want one without the super cluster's names", events)
+			}
+			end()
+			healed := within(t, healedWithin, "the pod running", func(ctx context.Context) error { return running(ctx, w.blue, pod) })
+			t.Logf("told after %s, once in %s; healed %s after the cause: %s",
+				told.Round(time.Millisecond), stands, healed.Round(time.Millisecond), events[0].Message)
+		})
+	}
+}
+
+// enforced reports whether admission refuses by a quota or limit range: a quota
+// without a status is not known to it.
+func (w *faultWorld) enforced(ctx context.Context, object client.Object) error {
+	pod := makePod(object.GetNamespace(), "probe")
+	pod.Spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}
+	if err := w.superClient.Create(ctx, pod, client.DryRunAll); err == nil || !strings.Contains(err.Error(), "forbidden") {
+		return errors.Join(errStill, err)
+	}
+	return nil
+}
+
+func running(ctx context.Context, tn *tenant, pod *corev1.Pod) error {
+	if err := tn.client.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
+		return err
+	}
+	if pod.Status.Phase != corev1.PodRunning {
+		return fmt.Errorf("phase %s", pod.Status.Phase)
+	}
+	return nil
+}
+
+// testPoisoned: many objects of one tenant that the super cluster always
+// refuses do not slow another one: its new objects are served while all of them
+// fail, no later than 5 times what it took before and half a second.
+func testPoisoned(t *testing.T, w *faultWorld) {
+	poisoned := 500
+	if full() {
+		poisoned = 5000
+	}
+	const samples, factor, slack = 15, 5, 500 * time.Millisecond
+	median := func(name string) time.Duration {
+		var took []time.Duration
+		for i := range samples {
+			took = append(took, w.serves(t, settle, w.green, fmt.Sprintf("%s-%d", name, i)))
+		}
+		slices.Sort(took)
+		return took[samples/2]
+	}
+	before := median("calm")
+	end := w.denyLabelled(t)
+	w.blue.namespace(t, "poisoned")
+	attempts := w.superGate.writes()
+	for i := range poisoned {
+		must(t, w.blue.client.Create(t.Context(), &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "poisoned", Name: fmt.Sprintf("poison-%d", i), Labels: map[string]string{denyLabel: "x"}},
+			Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone},
+		}))
+	}
+	meanwhile := median("meanwhile")
+	tried := growth(attempts, w.superGate.writes())[call{"POST", "services", ""}]
+	t.Logf("%d poisoned objects, tried %d times so far: the neighbour's median is %s, without them %s (ratio %.1f)",
+		poisoned, tried, meanwhile.Round(time.Millisecond), before.Round(time.Millisecond), float64(meanwhile)/float64(before))
+	if meanwhile > factor*before+slack {
+		t.Errorf("the neighbour waits %s instead of %s", meanwhile, before)
+	}
+	if tried < poisoned {
+		t.Errorf("only %d of %d were tried", tried, poisoned)
+	}
+	end()
+	must(t, w.blue.client.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "poisoned"}}))
+	within(t, 2*time.Minute, "the namespace gone", func(ctx context.Context) error {
+		return gone(ctx, w.blue.client, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "poisoned"}})
+	})
+}
+
+// testStuckNamespace (F22): a super namespace that a foreign finalizer keeps
+// Terminating is told on each new object within 15 s, once; nothing is tried in
+// a tight loop; and within 30 s of its end everything is in order.
+func testStuckNamespace(t *testing.T, w *faultWorld) {
+	const toldWithin, healedWithin = 15 * time.Second, 30 * time.Second
+	w.green.namespace(t, "stuck")
+	superNamespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.green.superKey("stuck", "").Namespace}}
+	within(t, settle, "the super namespace", func(ctx context.Context) error {
+		return w.superClient.Get(ctx, client.ObjectKeyFromObject(superNamespace), superNamespace)
+	})
+	foreign := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: superNamespace.Name, Name: "foreign", Finalizers: []string{hold}}}
+	must(t, w.superClient.Create(t.Context(), foreign))
+	must(t, w.superClient.Delete(t.Context(), superNamespace))
+	within(t, settle, "the super namespace terminating", func(ctx context.Context) error { return terminating(ctx, w.superClient, superNamespace) })
+	pod := makePod("stuck", "web")
+	must(t, w.green.client.Create(t.Context(), pod))
+	attempts := w.superGate.writes()
+	told := within(t, toldWithin, "the event", func(ctx context.Context) error {
+		events, err := eventsAbout(ctx, w.green, pod)
+		if err == nil && len(events) != 1 {
+			err = fmt.Errorf("%d events", len(events))
+		}
+		return err
+	})
+	waitFor(t, 3*time.Second)
+	tried := sum(growth(attempts, w.superGate.writes()))
+	if tried > 60 {
+		t.Errorf("%d writes against a namespace that is going", tried)
+	}
+	events, err := eventsAbout(t.Context(), w.green, pod)
+	must(t, err)
+	if len(events) != 1 {
+		t.Errorf("events %+v, want one", events)
+	}
+	must(t, w.superClient.Patch(t.Context(), foreign, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))))
+	healed := within(t, healedWithin, "the pod running", func(ctx context.Context) error { return running(ctx, w.green, pod) })
+	t.Logf("told after %s, %d writes until then; in order %s after the finalizer went", told.Round(time.Millisecond), tried, healed.Round(time.Millisecond))
+}
