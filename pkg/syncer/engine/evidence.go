@@ -160,8 +160,9 @@ type survey struct {
 	evidence
 	// highest version that anything was written from.
 	highest string
-	// orphaned are the UIDs of absent objects by kind.
-	orphaned map[*controller]map[types.UID]bool
+	// orphaned are the UIDs of absent objects by kind, each with the version
+	// that it was synced from, or none.
+	orphaned map[*controller]map[types.UID]string
 }
 
 // surveyed is one super object.
@@ -218,7 +219,7 @@ func (c *controller) surveyOne(ctx context.Context, t *tenant, super client.Obje
 // else the tenant shows; and whoever deletes a namespace deletes that too.
 func summarize(all []surveyed, cluster types.UID) survey {
 	lost, deleted := absentNamespaces(all)
-	result := survey{orphaned: map[*controller]map[types.UID]bool{}}
+	result := survey{orphaned: map[*controller]map[types.UID]string{}}
 	for _, one := range all {
 		result.total++
 		from := originOf(one.super)
@@ -232,7 +233,7 @@ func summarize(all []surveyed, cluster types.UID) survey {
 		result.orphans++
 		result.replaced = result.replaced || from.cluster != "" && from.cluster != cluster
 		if one.absent {
-			result.miss(one)
+			result.miss(one, from.version)
 		}
 	}
 	return result
@@ -255,9 +256,9 @@ func absentNamespaces(all []surveyed) (lost, deleted map[string]bool) {
 	return lost, deleted
 }
 
-func (s *survey) miss(one surveyed) {
+func (s *survey) miss(one surveyed, version string) {
 	if s.orphaned[one.controller] == nil {
-		s.orphaned[one.controller] = map[types.UID]bool{}
+		s.orphaned[one.controller] = map[types.UID]string{}
 	}
-	s.orphaned[one.controller][one.owner.UID] = true
+	s.orphaned[one.controller][one.owner.UID] = version
 }

@@ -6,12 +6,14 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
@@ -225,6 +227,46 @@ func TestTheTenantsHistoryTells(t *testing.T) {
 	}
 }
 
+// TestHowFarBackAHistoryIsRead: what a killed syncer had not come to was deleted
+// before the newest object was synced; and what is forgotten is not asked twice.
+func TestHowFarBackAHistoryIsRead(t *testing.T) {
+	cases := map[string]struct {
+		remembered int // the oldest version that the tenant remembers
+		want       []string
+	}{
+		"all of it":        {0, []string{"100"}},
+		"some of it":       {250, []string{"100", "300"}},
+		"the newest of it": {950, []string{"100", "300", "400", "1000"}},
+		"none of it":       {5000, []string{"100", "300", "400", "1000"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			l := newLoss(t, "c", "2000", 30, 25)
+			l.options.Watcher = func(*fleet.Tenant) (client.WithWatch, error) {
+				return &historian{loss: l, lost: 25, remembered: tc.remembered}, nil
+			}
+			missing := map[types.UID]string{}
+			for i := range 25 {
+				missing[types.UID(fmt.Sprint("uid-", i))] = []string{"400", "100", "200", "300", "", "x"}[i%6]
+			}
+			c := l.controllers[0]
+			l.replay(t.Context(), l.tenant, survey{highest: "1000", orphaned: map[*controller]map[types.UID]string{c: missing}})
+			close(l.watched)
+			var asked []string
+			for version := range l.watched {
+				asked = append(asked, version)
+			}
+			if diff := cmp.Diff(tc.want, asked); diff != "" {
+				t.Errorf("asked from versions (-want +got):\n%s", diff)
+			}
+			found := c.witness.has(request{"tenant-1", types.NamespacedName{Namespace: "shop", Name: "web-0"}}, "uid-0")
+			if want := tc.remembered <= 1000; found != want {
+				t.Errorf("found the deletion: %v, want %v", found, want)
+			}
+		})
+	}
+}
+
 // TestASurveyThatFailsIsNoEvidence: a super cluster that cannot be read must
 // not look like one in which nothing is lost.
 func TestASurveyThatFailsIsNoEvidence(t *testing.T) {
@@ -322,12 +364,18 @@ type historian struct {
 	client.WithWatch
 	loss *loss
 	lost int
+	// remembered is the oldest version that is still known.
+	remembered int
 }
 
 func (h *historian) Watch(_ context.Context, _ client.ObjectList, opts ...client.ListOption) (watch.Interface, error) {
 	options := new(client.ListOptions).ApplyOptions(opts)
 	h.loss.watched <- options.Raw.ResourceVersion
 	w := watch.NewFakeWithChanSize(h.lost+1, false)
+	if from, err := strconv.Atoi(options.Raw.ResourceVersion); err != nil || from < h.remembered {
+		w.Error(&apierrors.NewResourceExpired("too old").ErrStatus)
+		return w, nil
+	}
 	w.Add(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "later", UID: "later"}})
 	for i := range h.lost {
 		w.Delete(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: fmt.Sprint("web-", i), UID: types.UID(fmt.Sprint("uid-", i))}})
