@@ -372,7 +372,11 @@ func (h *historian) Watch(_ context.Context, _ client.ObjectList, opts ...client
 	options := new(client.ListOptions).ApplyOptions(opts)
 	h.loss.watched <- options.Raw.ResourceVersion
 	w := watch.NewFakeWithChanSize(h.lost+1, false)
-	if from, err := strconv.Atoi(options.Raw.ResourceVersion); err != nil || from < h.remembered {
+	from, err := strconv.Atoi(options.Raw.ResourceVersion)
+	if err != nil {
+		return nil, err
+	}
+	if from < h.remembered {
 		w.Error(&apierrors.NewResourceExpired("too old").ErrStatus)
 		return w, nil
 	}
