@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +50,8 @@ type journal struct {
 	mu      sync.Mutex
 	entries []entry
 	acked   int
+	// chronicle is nil or says what both sides showed of pods meanwhile.
+	chronicle *chronicle
 }
 
 func (j *journal) add(e entry) {
@@ -58,6 +61,24 @@ func (j *journal) add(e entry) {
 	if !e.unknown {
 		j.acked++
 	}
+}
+
+// story returns what is known about one object: what was written, and what
+// both sides showed of it. The caller holds no lock of the chronicle.
+func (j *journal) story(key objectKey) string {
+	var lines []string
+	for _, e := range j.entries {
+		if e.key == key {
+			lines = append(lines, fmt.Sprintf("  %s wrote: %s %s (unknown: %v)", e.at.Format(time.StampMilli), e.op, e.uid, e.unknown))
+		}
+	}
+	lines = lines[max(0, len(lines)-12):]
+	if j.chronicle != nil {
+		for _, line := range j.chronicle.last(key) {
+			lines = append(lines, "  "+line)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // acknowledged returns how many writes were acknowledged.

@@ -60,7 +60,7 @@ func TestJournal(t *testing.T) {
 	p.start(t)
 	p.waitTenants(t, tenantCount)
 
-	j := &journal{}
+	j := &journal{chronicle: e.follow(t, tenants)}
 	pace := flowcontrol.NewTokenBucketRateLimiter(plan.rate, 10)
 	began := time.Now()
 	var clients sync.WaitGroup
@@ -154,7 +154,7 @@ func (e *environment) waitAtRest(t *testing.T, tenants []*tenant, j *journal, no
 		if err != nil {
 			t.Errorf("at rest: %v; %v", err, classes(defects))
 			for _, d := range defects[:min(len(defects), 40)] {
-				t.Errorf("%s: %s: %s", d.class, d.key, d.detail)
+				t.Errorf("%s: %s: %s\n%s", d.class, d.key, d.detail, j.story(d.key))
 			}
 			t.FailNow()
 		}
