@@ -62,7 +62,7 @@ func Run(ctx context.Context, o *Options) error {
 	group.Go(func() error {
 		defer stopAPIServer()
 		if err := waitReady(ctx, o); err != nil {
-			return err
+			return endedEarly(ctx, "kube-apiserver", err) // who stops it this early is no error either
 		}
 		return endedEarly(ctx, "kube-controller-manager", runControllerManager(ctx, o))
 	})

@@ -37,8 +37,7 @@ func (r *Runner) report(ctx context.Context, t *tenant) {
 		return // gone, or another one: there is nobody to tell
 	}
 	present := meta.FindStatusCondition(vc.Status.Conditions, tenancyv1alpha1.ConditionCustomResourcesReady)
-	facts, _ := t.Facts()
-	if len(facts.Syncing.CustomResources) == 0 {
+	if !t.ruled {
 		if present != nil {
 			r.apply(ctx, &vc, nil)
 		}

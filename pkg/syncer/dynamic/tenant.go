@@ -27,7 +27,11 @@ type tenant struct {
 
 	// definitions are nil until the class has a rule.
 	definitions *definitions
-	rules       []*rule.Rule
+	// ruled says that the class had rules, of whatever worth, when it was read.
+	// What is reported is about that reading: rules that have gone since then are
+	// still in force.
+	ruled bool
+	rules []*rule.Rule
 	// troubles are the platform's to mend, waits the tenant's.
 	troubles, waits []string
 	// engaged is guarded by Runner.mu; only the loop changes it.
@@ -63,6 +67,7 @@ func (t *tenant) engines() []*engine.Engine {
 // compile reads the rules of the tenant's class.
 func (r *Runner) compile(t *tenant) {
 	facts, _ := t.Facts()
+	t.ruled = len(facts.Syncing.CustomResources) > 0
 	t.rules, t.troubles, t.waits = nil, nil, nil
 	byKind := map[string]string{}
 	for _, source := range facts.Syncing.CustomResources {
