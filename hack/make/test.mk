@@ -13,7 +13,7 @@ test-unit: ## Run the unit tests and the import rules.
 
 .PHONY: test-integration
 test-integration: bin/kube bin/kubectl bin/coredns ## Run the tests that need a real API server, but no pods.
-	go test -count=1 -timeout 15m ./test/framework/... ./test/integration/...
+	go test -count=1 -timeout 20m ./test/framework/... ./test/integration/...
 
 .PHONY: test-journal
 test-journal: bin/kube ## Kill the syncer 50 times during 20,000 writes, and show that nothing is lost. Takes 6 minutes.

@@ -31,7 +31,7 @@ type largePlan struct {
 // default, with its election. SYNCER_TEST=full takes 10 tenants with 500
 // objects each and 100 idle seconds.
 func TestLarge(t *testing.T) {
-	plan := largePlan{tenants: 3, objects: 150, idle: 15 * time.Second}
+	plan := largePlan{tenants: 3, objects: 150, idle: 10 * time.Second}
 	if full() {
 		plan = largePlan{tenants: 10, objects: 500, idle: 100 * time.Second}
 	}
