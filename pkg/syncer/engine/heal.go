@@ -24,11 +24,19 @@ func (p *pass) heal(ctx context.Context, refusal error) error {
 	if !k.Heal(p.env, healed, refusal) {
 		return nil
 	}
+	if refusal != nil && p.controller.queue.Failures(p.request) < healPatience {
+		return kind.Wait("what is in its way in the super cluster")
+	}
 	if err := p.patchTenant(ctx, healed); err != nil {
 		return fmt.Errorf("changing what was refused: %w", err)
 	}
 	return kind.Wait("a change that the platform makes to the object")
 }
+
+// healPatience is how many tries (about a second) a refusal is worth before the
+// tenant's object is changed for it: what is in the way may be the object's own
+// forerunner, or another of the tenant's that is just going.
+const healPatience = 6
 
 // healed returns what became of an error: what heal says, or itself.
 func (p *pass) healed(ctx context.Context, err error) error {

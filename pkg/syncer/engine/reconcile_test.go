@@ -291,6 +291,61 @@ func TestWhatRunsOnceIsStartedOnce(t *testing.T) {
 	}
 }
 
+// TestNothingIsChangedForItsOwnForerunner: an API server says that an address is
+// taken before it says that the object is there which holds it. A tenant's
+// object is changed only for what stays in its way.
+func TestNothingIsChangedForItsOwnForerunner(t *testing.T) {
+	taken := apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "web", nil)
+	cases := map[string]struct {
+		live   []client.Object // what the super cluster holds and its cache does not show
+		tries  int             // before this one
+		healed bool
+	}{
+		"its own, and the cache is late":    {superObjects("new"), healPatience, false},
+		"somebody's, for the first time":    {superObjects("new")[:1], 0, false},
+		"somebody's, and it does not leave": {superObjects("new")[:1], healPatience, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			tenantSide := newSide(tenantObjects("new")...)
+			superSide := &side{cached: newFake(superObjects("new")[0]), live: newFake(tc.live...)}
+			superSide.intercept(interceptor.Funcs{Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error {
+				return taken
+			}})
+			k := process()
+			k.Lifecycle, k.Attach = kind.Declared, nil
+			k.Heal = func(_ kind.Env, tenant *corev1.Pod, refusal error) bool {
+				if refusal == nil {
+					return false
+				}
+				tenant.Labels = map[string]string{"moved": "yes"}
+				return true
+			}
+			e, err := New(Options{Super: superSide, Kinds: []*kind.Translator{k.Translator()}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tn := newTenant(t.Context(), fleet.NewTenant(tenantSide, "tenant-1", virtualCluster, fleet.Facts{}))
+			e.equip(tn)
+			r := request{Tenant: "tenant-1", NamespacedName: types.NamespacedName{Namespace: "shop", Name: "web"}}
+			for range tc.tries {
+				e.controllers[0].queue.Retry(r)
+			}
+			p := &pass{controller: e.controllers[0], tenantCluster: tn, request: r}
+			if _, err := p.reconcile(t.Context()); !kind.IsWait(err) {
+				t.Fatalf("error %v, want a wait", err)
+			}
+			var pod corev1.Pod
+			if !exists(t, tenantSide.live, r.NamespacedName, &pod) {
+				t.Fatal("the tenant's object is gone")
+			}
+			if healed := pod.Labels["moved"] != ""; healed != tc.healed {
+				t.Errorf("the tenant's object was changed: %v, want %v", healed, tc.healed)
+			}
+		})
+	}
+}
+
 // TestStepsDoNotWaitForEachOther: what the super cluster refuses to change does
 // not hide how the pod does, and a report that is refused stops no token.
 func TestStepsDoNotWaitForEachOther(t *testing.T) {

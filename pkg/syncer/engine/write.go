@@ -33,9 +33,27 @@ func (p *pass) createSuper(ctx context.Context, desired client.Object) error {
 		return nil
 	case apierrors.IsAlreadyExists(err):
 		return p.explainTaken(ctx)
+	case apierrors.IsInvalid(err) && p.isThere(ctx):
+		return kind.Wait("the super cluster's cache")
 	default:
 		return p.explainSuper(err)
 	}
+}
+
+// isThere reports whether the super object exists although the cache does not
+// show it: an API server says of an address first that it is taken, and only
+// then that the object is there which holds it.
+func (p *pass) isThere(ctx context.Context) bool {
+	live, err := p.read(ctx, p.controller.engine.options.Super.GetAPIReader(), p.superKey)
+	if err != nil || live == nil {
+		return false
+	}
+	owner, stamped := identity.Of(live)
+	if !stamped || !p.owns(owner) {
+		return false
+	}
+	p.controller.superWrites.created(overlayKey{p.tenantCluster.ID, p.superKey}, live)
+	return true
 }
 
 // explainTaken says why a name is taken in the super cluster.
