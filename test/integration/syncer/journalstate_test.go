@@ -115,6 +115,9 @@ func references(pod *corev1.Pod) []objectKey {
 
 // statusOf is the part of the status that must be the same on both sides.
 func statusOf(object client.Object) string {
+	if service, ok := object.(*corev1.Service); ok {
+		return service.Spec.ClusterIP // pods are told the tenant's, and the super cluster serves its own
+	}
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
 		return ""
