@@ -47,8 +47,14 @@ func TestTwoTenantsOfTheSameNames(t *testing.T) {
 		}
 		addresses[service.Spec.ClusterIP] = tn.name
 
-		// Through the Service, from a pod, each tenant reaches its own pod.
-		answer := tn.kubectl(t, "exec", "-n", "team", pod.Name, "--", "wget", "-qO-", fmt.Sprintf("http://%s/shell?cmd=echo%%20%%24TENANT", service.Spec.ClusterIP))
+		// Through the Service, from a pod, each tenant reaches its own pod, once
+		// that listens and the node knows the way.
+		var answer string
+		eventually(t, 20*time.Second, "an answer of the Service", func(ctx context.Context) (err error) {
+			answer, _, err = try(ctx, nil, "kubectl", "--kubeconfig", tn.kubeconfig, "exec", "-n", "team", pod.Name, "--",
+				"wget", "-qO-", fmt.Sprintf("http://%s/shell?cmd=echo%%20%%24TENANT", service.Spec.ClusterIP))
+			return err
+		})
 		if want := fmt.Sprintf(`{"output":"%s\n"}`, tn.name); answer != want {
 			t.Errorf("%s: its Service answers %s, want %s", tn.name, answer, want)
 		}
