@@ -20,7 +20,12 @@ import (
 // a custom resource: elected, watching, and writing status.
 func testOperator(t *testing.T, w *workload) {
 	w.kubectl(t, "apply", "-f", filepath.Join(repository, "config", "crd"))
-	w.kubectl(t, "wait", "--for=condition=Established", "crd/virtualclusters.tenancy.virtualcluster.io", "--timeout=30s")
+	// kubectl wait fails at once on a definition that has no conditions yet.
+	eventually(t, 30*time.Second, "the definition established", func(ctx context.Context) error {
+		_, _, err := try(ctx, nil, "kubectl", "--kubeconfig", w.kubeconfig, "wait", "--for=condition=Established",
+			"crd/virtualclusters.tenancy.virtualcluster.io", "--timeout=5s")
+		return err
+	})
 	w.kubectl(t, "apply", "-f", filepath.Join(repository, "test", "e2e", "testdata", "workloads", "operator.yaml"))
 	w.in(t, "rollout", "status", "deployment/operator", "--timeout=60s")
 	inner := &tenancyv1alpha1.VirtualCluster{
