@@ -12,7 +12,6 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"virtualcluster.io/virtualcluster/pkg/identity"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
 
@@ -189,6 +188,6 @@ func (p *pass) confirmSuperGone(ctx context.Context) (bool, error) {
 	if live == nil {
 		return true, nil
 	}
-	owner, stamped := identity.Of(live)
-	return !stamped || !p.owns(owner) || owner.UID != p.tenant.GetUID(), nil
+	owner, ours := p.ownerOf(live)
+	return !ours || owner.UID != p.tenant.GetUID(), nil
 }

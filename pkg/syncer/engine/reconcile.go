@@ -80,8 +80,8 @@ func (p *pass) load(ctx context.Context) error {
 		p.settled("")
 		return nil
 	}
-	var stamped bool
-	if p.owner, stamped = identity.Of(p.super); !stamped || !p.owns(p.owner) {
+	var ours bool
+	if p.owner, ours = p.ownerOf(p.super); !ours {
 		p.super = nil
 		return kind.Reject("metadata.name", "the platform holds another object of this name in the super cluster; choose another name")
 	}
@@ -91,9 +91,12 @@ func (p *pass) load(ctx context.Context) error {
 	return nil
 }
 
-// owns reports whether a stamp is that of this request's tenant object, of whatever UID.
-func (p *pass) owns(owner identity.Owner) bool {
-	return owner.TenantID == p.tenantCluster.ID && owner.Namespace == p.request.Namespace && owner.Name == p.request.Name
+// ownerOf returns the stamp of a super object, and whether it is that of this
+// request's tenant object, of whatever UID.
+func (p *pass) ownerOf(super client.Object) (owner identity.Owner, ours bool) {
+	owner, stamped := identity.Of(super)
+	return owner, stamped && owner.TenantID == p.tenantCluster.ID &&
+		owner.Namespace == p.request.Namespace && owner.Name == p.request.Name
 }
 
 // read returns an object of the kind, or nil.

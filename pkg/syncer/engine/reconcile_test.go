@@ -346,6 +346,38 @@ func TestNothingIsChangedForItsOwnForerunner(t *testing.T) {
 	}
 }
 
+// TestAnInvalidObjectIsNotLookedFor: what has no address cannot be in its own
+// way, so a refusal of it costs no read of the super cluster.
+func TestAnInvalidObjectIsNotLookedFor(t *testing.T) {
+	invalid := apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "web", nil)
+	for name, tc := range map[string]struct {
+		heals bool
+		reads int
+	}{"a kind that heals": {true, 1}, "any other": {false, 0}} {
+		t.Run(name, func(t *testing.T) {
+			superSide, reads := newSide(superObjects("new")[0]), 0
+			superSide.live = interceptor.NewClient(newFake(), interceptor.Funcs{
+				Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+					reads++
+					return c.Get(ctx, key, o, opts...)
+				},
+			})
+			superSide.intercept(interceptor.Funcs{Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error {
+				return invalid
+			}})
+			k := process()
+			k.Lifecycle, k.Attach = kind.Declared, nil
+			if tc.heals {
+				k.Heal = func(kind.Env, *corev1.Pod, error) bool { return false }
+			}
+			err := reconcileKind(t, k.Translator(), types.NamespacedName{Namespace: "shop", Name: "web"}, newSide(tenantObjects("new")...), superSide)
+			if !apierrors.IsInvalid(err) || reads != tc.reads {
+				t.Errorf("error %v after %d reads, want the refusal after %d", err, reads, tc.reads)
+			}
+		})
+	}
+}
+
 // TestStepsDoNotWaitForEachOther: what the super cluster refuses to change does
 // not hide how the pod does, and a report that is refused stops no token.
 func TestStepsDoNotWaitForEachOther(t *testing.T) {

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"virtualcluster.io/virtualcluster/pkg/identity"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
 
@@ -33,40 +32,41 @@ func (p *pass) createSuper(ctx context.Context, desired client.Object) error {
 		return nil
 	case apierrors.IsAlreadyExists(err):
 		return p.explainTaken(ctx)
-	case apierrors.IsInvalid(err) && p.isThere(ctx):
-		return kind.Wait("the super cluster's cache")
-	default:
-		return p.explainSuper(err)
+	case apierrors.IsInvalid(err) && p.controller.kind.Heal != nil:
+		// An API server says of an address first that it is taken, and only then
+		// that the object is there which holds it. Only what has addresses heals.
+		if _, ours, readErr := p.adopt(ctx); readErr == nil && ours {
+			return kind.Wait("the super cluster's cache")
+		}
 	}
+	return p.explainSuper(err)
 }
 
-// isThere reports whether the super object exists although the cache does not
-// show it: an API server says of an address first that it is taken, and only
-// then that the object is there which holds it.
-func (p *pass) isThere(ctx context.Context) bool {
-	live, err := p.read(ctx, p.controller.engine.options.Super.GetAPIReader(), p.superKey)
-	if err != nil || live == nil {
-		return false
+// adopt reads live what has the super object's name, or nil. If it is ours, it
+// is the super object, although the cache does not show it yet.
+func (p *pass) adopt(ctx context.Context) (live client.Object, ours bool, err error) {
+	live, err = p.read(ctx, p.controller.engine.options.Super.GetAPIReader(), p.superKey)
+	if err != nil {
+		return nil, false, fmt.Errorf("reading what is in the way: %w", err)
 	}
-	owner, stamped := identity.Of(live)
-	if !stamped || !p.owns(owner) {
-		return false
+	if live == nil {
+		return nil, false, nil
 	}
-	p.controller.superWrites.created(overlayKey{p.tenantCluster.ID, p.superKey}, live)
-	return true
+	if _, ours = p.ownerOf(live); ours {
+		p.controller.superWrites.created(overlayKey{p.tenantCluster.ID, p.superKey}, live)
+	}
+	return live, ours, nil
 }
 
 // explainTaken says why a name is taken in the super cluster.
 func (p *pass) explainTaken(ctx context.Context) error {
-	live, err := p.read(ctx, p.controller.engine.options.Super.GetAPIReader(), p.superKey)
-	if err != nil {
-		return fmt.Errorf("reading what is in the way: %w", err)
-	}
-	if live == nil {
+	live, ours, err := p.adopt(ctx)
+	switch {
+	case err != nil:
+		return err
+	case live == nil:
 		return kind.Wait("the super cluster")
-	}
-	if owner, stamped := identity.Of(live); stamped && p.owns(owner) {
-		p.controller.superWrites.created(overlayKey{p.tenantCluster.ID, p.superKey}, live)
+	case ours:
 		return kind.Wait("the super cluster's cache")
 	}
 	p.refusedBySuper = true
