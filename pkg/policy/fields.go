@@ -52,9 +52,6 @@ type Finding struct {
 	Fatal bool
 }
 
-// String returns field and remedy.
-func (f Finding) String() string { return f.Field + ": " + f.Remedy }
-
 // Filter returns a value of the same type as in that carries only the fields
 // whose rule is Copy, and what was found on the way. in must be a pointer to a
 // struct that the rules know; path is how findings name it. The result shares

@@ -131,6 +131,6 @@ func TestUndecidedFieldIsRefused(t *testing.T) {
 	rules := Fields{"future": {"Known": Rule{Disposition: Copy}}}
 	got, findings := Filter(rules, &future{Known: "a", Unknown: "b"}, "spec")
 	if got.Known != "a" || got.Unknown != "" || len(findings) != 1 || !findings[0].Fatal || findings[0].Field != "spec.unknown" {
-		t.Errorf("got %+v, findings %v", got, findings)
+		t.Errorf("got %+v, findings %+v", got, findings)
 	}
 }

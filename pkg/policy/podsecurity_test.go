@@ -61,9 +61,9 @@ func TestCheckPod(t *testing.T) {
 			findings := CheckPod(&tc.spec)
 			switch {
 			case tc.want == "" && len(findings) > 0:
-				t.Errorf("found %v", findings)
+				t.Errorf("found %+v", findings)
 			case tc.want != "" && (len(findings) != 1 || findings[0].Field != tc.want || !findings[0].Fatal || findings[0].Remedy == ""):
-				t.Errorf("found %v, want %s", findings, tc.want)
+				t.Errorf("found %+v, want %s", findings, tc.want)
 			}
 		})
 	}
