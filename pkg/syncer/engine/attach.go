@@ -90,7 +90,7 @@ func (p *pass) token(ctx context.Context, spec kind.Token, held []byte, now time
 		return nil, time.Time{}, kind.Wait("service account %s", spec.ServiceAccount)
 	}
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("requesting a token of service account %s: %w", spec.ServiceAccount, err)
+		return nil, time.Time{}, toTenant("requesting a token of service account "+spec.ServiceAccount, err)
 	}
 	token := []byte(tokenRequest.Status.Token)
 	renew, ok := renewal(token)
@@ -133,6 +133,9 @@ func (p *pass) writeAttachment(ctx context.Context, current *corev1.Secret, name
 		}
 		err = superClient.Patch(ctx, desired, client.MergeFromWithOptions(current, client.MergeFromWithOptimisticLock{}))
 		p.wroteSuper("patch-attachment")
+	}
+	if isNamespaceLate(err) {
+		return kind.Wait("the namespace")
 	}
 	if err != nil {
 		return fmt.Errorf("writing the attached secret: %w", err)

@@ -5,7 +5,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -46,7 +45,7 @@ func (p *pass) bind(ctx context.Context) error {
 	p.wroteTenant("bind")
 	// Gone, or bound already and the cache is late: another event follows.
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		return fmt.Errorf("binding the tenant's object: %w", err)
+		return toTenant("binding the tenant's object", err)
 	}
 	if err == nil {
 		bound := k.New()

@@ -115,7 +115,7 @@ func (p *pass) showMirror(ctx context.Context, subject kind.Subject) error {
 			return kind.Wait("the tenant's cache")
 		}
 		if err != nil {
-			return fmt.Errorf("showing to the tenant: %w", err)
+			return toTenant("showing to the tenant", err)
 		}
 		// The API server drops the status of what is created: it follows below.
 		p.tenant = shown
