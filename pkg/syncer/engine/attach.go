@@ -138,6 +138,7 @@ func (p *pass) writeAttachment(ctx context.Context, current *corev1.Secret, name
 		return kind.Wait("the namespace")
 	}
 	if err != nil {
+		p.refusal = err
 		return fmt.Errorf("writing the attached secret: %w", err)
 	}
 	remember(key, desired)

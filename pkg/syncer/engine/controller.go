@@ -169,18 +169,32 @@ func (c *controller) wait(ctx context.Context, p *pass, err error) {
 	c.queue.Wait(p.request, waitBase, limit)
 }
 
-// fail retries with the item's own back-off. A refusal is told to the tenant;
-// trouble with a connection is not its concern.
+// fail retries with the item's own back-off.
 func (c *controller) fail(ctx context.Context, p *pass, err error) {
 	c.finished(p, stateFailed)
 	if p.tenantCluster.ctx.Err() != nil {
 		return
 	}
 	ctrl.LoggerFrom(ctx).Info("Sync failed, trying again", "error", err.Error(), "failures", c.queue.Failures(p.request))
-	if isRefusal(err) {
-		p.tell(ctx, ReasonFailed, p.scrub(err.Error()))
+	if complaint := p.complaint(err); complaint != "" {
+		p.tell(ctx, ReasonFailed, complaint)
 	}
 	c.queue.Retry(p.request)
+}
+
+// complaint is what the tenant is told about an error: what a refusal says, or
+// nothing, because trouble with a connection is not its concern. The answer to
+// a write that a webhook of the super cluster should have judged names the
+// webhook and where it runs, which is not its concern either.
+func (p *pass) complaint(err error) string {
+	switch {
+	case apierrors.IsInternalError(p.refusal) && strings.Contains(p.refusal.Error(), "failed calling webhook"):
+		return "an admission webhook of the platform's cluster does not answer; it is tried again"
+	case isRefusal(err):
+		return p.scrub(err.Error())
+	default:
+		return ""
+	}
 }
 
 // isRefusal reports errors by which an API server says that the content is wrong.

@@ -4,16 +4,20 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"virtualcluster.io/virtualcluster/pkg/fleet"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
@@ -127,6 +131,51 @@ func TestStuckNamespace(t *testing.T) {
 			err := reconcileKind(t, tc.k, types.NamespacedName{Namespace: "shop", Name: "web"}, newSide(tenantObjects("new")...), newSide(tc.super...))
 			if !kind.IsWait(err) || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "still being removed") {
 				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// TestWhatATenantIsToldOfAnError: what is wrong with its object, that a webhook
+// of the super cluster is down but not which, and nothing about connections or
+// about a webhook of its own.
+func TestWhatATenantIsToldOfAnError(t *testing.T) {
+	webhookDown := apierrors.NewInternalError(errors.New(`failed calling webhook "a.example.com": failed to call webhook: Post "https://192.0.2.1": connection refused`))
+	denied := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "web", errors.New("in "+superNamespaceName()))
+	for name, tc := range map[string]struct {
+		super, tenant error // what each answers to a write
+		want          string
+	}{
+		"super refuses":            {denied, nil, `writing the super object: pods "web" is forbidden: in shop`},
+		"super's webhook is down":  {webhookDown, nil, "an admission webhook of the platform's cluster does not answer; it is tried again"},
+		"super has trouble":        {apierrors.NewInternalError(errors.New("etcdserver: leader changed")), nil, ""},
+		"super is not there":       {errors.New("connection refused"), nil, ""},
+		"tenant's webhook is down": {nil, webhookDown, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := process()
+			k.Attach = nil
+			superSide, tenantSide := newSide(superObjects("new")...), newSide(tenantObjects("new")...)
+			superSide.intercept(interceptor.Funcs{Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
+				return tc.super
+			}})
+			tenantSide.intercept(interceptor.Funcs{SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+				return tc.tenant
+			}})
+			e, err := New(Options{Super: superSide, Kinds: []*kind.Translator{k.Translator()}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &pass{
+				controller: e.controllers[0], tenantCluster: newTenant(t.Context(), fleet.NewTenant(tenantSide, "tenant-1", virtualCluster, fleet.Facts{})),
+				request: request{Tenant: "tenant-1", NamespacedName: types.NamespacedName{Namespace: "shop", Name: "web"}},
+			}
+			_, err = p.reconcile(t.Context())
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if got := p.complaint(err); got != tc.want {
+				t.Errorf("told %q, want %q", got, tc.want)
 			}
 		})
 	}

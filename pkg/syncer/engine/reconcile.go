@@ -37,7 +37,7 @@ type pass struct {
 	notes          []note
 	wrote          bool
 	refusedBySuper bool
-	// refusal is the super API server's own error, if that has been explained.
+	// refusal is the super API server's own error to a write.
 	refusal error
 	// created says that the super object was made, reported that the tenant was told.
 	created, reported bool
