@@ -29,6 +29,12 @@ const dialTimeout = 3 * time.Second
 // program or read a file.
 var errOutside = errors.New("it must hold its credentials itself, without exec, auth-provider or paths")
 
+// ready is what an API server that is ready answers at /readyz.
+const ready = "ok"
+
+// errNonsense is returned for an answer that an API server does not give.
+var errNonsense = errors.New("it answers, but not as an API server does: /readyz did not say " + ready)
+
 // kubeconfig reads the tenant's kubeconfig, live: caching it would mean caching
 // every Secret of the meta cluster, and a renewed one must be seen at once.
 func (f *Fleet) kubeconfig(ctx context.Context, controlPlaneNamespace string) ([]byte, error) {
@@ -99,7 +105,9 @@ func (f *Fleet) connect(ctx context.Context, controlPlaneNamespace string) (clus
 
 // probe asks the tenant's API server whether it is ready, over the connection
 // that all requests of the session use: one that hangs must not be hidden by
-// another that works, and a handshake for every probe would cost both sides.
+// another that works, and a handshake for every probe would cost both sides. The
+// status code alone is not enough: whatever stands in for an API server that is
+// gone may say 200 to everything, and nothing that it says can be read.
 func (f *Fleet) probe(ctx context.Context, config *rest.Config, connection *http.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, f.options.ProbeTimeout)
 	defer cancel()
@@ -107,7 +115,11 @@ func (f *Fleet) probe(ctx context.Context, config *rest.Config, connection *http
 	if err != nil {
 		return fmt.Errorf("making the probe's client: %w", err)
 	}
-	if err := tenantClientset.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error(); err != nil {
+	answer, err := tenantClientset.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	if err == nil && string(answer) != ready {
+		err = errNonsense // what it says is not repeated: nobody knows whose words they are
+	}
+	if err != nil {
 		return fmt.Errorf("probing the tenant's API server: %w", err)
 	}
 	return nil

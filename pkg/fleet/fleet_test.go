@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -60,7 +61,9 @@ func apiServer(t *testing.T) (server *httptest.Server, healthy *atomic.Bool) {
 	server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/readyz" || !healthy.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
+			return
 		}
+		_, _ = io.WriteString(w, ready)
 	}))
 	t.Cleanup(server.Close)
 	return server, healthy

@@ -5,6 +5,7 @@ package fleet
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -57,12 +58,39 @@ func replaceKubeconfig(t *testing.T, metaClient client.Client, content []byte) {
 	}
 }
 
+// countedReader counts what has been read.
+type countedReader struct {
+	client.Reader
+	reads atomic.Int32
+}
+
+// Get implements client.Reader.
+func (r *countedReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+	defer r.reads.Add(1)
+	return r.Reader.Get(ctx, key, object, opts...)
+}
+
+// wait returns when so many reads have ended.
+func (r *countedReader) wait(t *testing.T, reads int32) {
+	t.Helper()
+	deadline := time.After(patience)
+	for r.reads.Load() < reads {
+		select {
+		case <-deadline:
+			t.Fatalf("%d reads, want %d", r.reads.Load(), reads)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // TestARenewedKubeconfig: the tenant is connected anew although the old
 // connection works; the same kubeconfig in a changed Secret ends nothing.
 func TestARenewedKubeconfig(t *testing.T) {
 	old, _ := apiServer(t)
 	renewed, _ := apiServer(t)
 	f, metaClient, l := start(t, virtualCluster(), secret(t, old))
+	secrets := &countedReader{Reader: metaClient}
+	f.options.SecretReader = secrets
 	handler := f.kubeconfigHandler()
 	reconcileOnce(t, f)
 	first := next(t, l)
@@ -70,6 +98,7 @@ func TestARenewedKubeconfig(t *testing.T) {
 	touched := before.DeepCopy()
 	touched.ResourceVersion = "2"
 	handler.OnUpdate(before, touched)
+	secrets.wait(t, 2) // to connect, and to look what has changed
 	replaceKubeconfig(t, metaClient, kubeconfig(t, renewed))
 	handler.OnUpdate(touched, touched) // a resync: nobody looks
 	select {
@@ -234,6 +263,7 @@ func TestAServerThatDoesNotAnswer(t *testing.T) {
 		"closes":          "\x00",
 		"half an answer":  "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"kind\":\"Stat",
 		"speaks nonsense": "220 mail ready\r\n",
+		"says yes to all": "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"kind\":\"Pod",
 	}
 	for name, says := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -257,11 +287,12 @@ func TestAServerThatDoesNotAnswer(t *testing.T) {
 // TestAConnectionThatHangs: a connected tenant whose server stops answering is disengaged.
 func TestAConnectionThatHangs(t *testing.T) {
 	hang, release := make(chan struct{}), make(chan struct{})
-	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		select {
 		case <-hang:
 			<-release
 		default:
+			_, _ = io.WriteString(w, ready)
 		}
 	}))
 	t.Cleanup(server.Close)
@@ -275,11 +306,34 @@ func TestAConnectionThatHangs(t *testing.T) {
 	settled(t, f, "the trouble", func(_ *Tenant, err error) bool { return errors.Is(err, errProbe) })
 }
 
+// TestNonsense: a connected tenant whose server says 200 to everything, and
+// nothing that can be read, is disengaged.
+func TestNonsense(t *testing.T) {
+	var nonsense atomic.Bool
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		answer := ready
+		if nonsense.Load() {
+			answer = `{"kind":"Pod`
+		}
+		_, _ = io.WriteString(w, answer)
+	}))
+	t.Cleanup(server.Close)
+	f, _, l := start(t, virtualCluster(), secret(t, server))
+	reconcileOnce(t, f)
+	e := next(t, l)
+	nonsense.Store(true)
+	ended(t, e)
+	settled(t, f, "the trouble", func(_ *Tenant, err error) bool { return errors.Is(err, errNonsense) })
+	nonsense.Store(false)
+	next(t, l)
+}
+
 // TestManyTenantsAtOnce are dialled a few at a time, spread out, and all connected soon.
 func TestManyTenantsAtOnce(t *testing.T) {
 	const tenants = 100
 	var now, most atomic.Int64
-	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, ready)
 		for n := now.Add(1); ; {
 			seen := most.Load()
 			if n <= seen || most.CompareAndSwap(seen, n) {
