@@ -33,7 +33,10 @@ type gate struct {
 
 	mu     sync.Mutex
 	counts map[call]int
-	delay  time.Duration
+	// inside is how many of each are being answered, most the highest of that
+	// since set was called.
+	inside, most map[call]int
+	delay        time.Duration
 	// refuse answers a request itself and says so.
 	refuse func(http.ResponseWriter, *http.Request) bool
 }
@@ -44,7 +47,7 @@ func newGate(t *testing.T, instance *controlplanetest.Instance) *gate {
 	must(t, err)
 	transport, err := rest.TransportFor(instance.Config)
 	must(t, err)
-	g := &gate{counts: map[call]int{}}
+	g := &gate{counts: map[call]int{}, inside: map[call]int{}, most: map[call]int{}}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(upstream) },
 		Transport:     transport,
@@ -52,6 +55,7 @@ func newGate(t *testing.T, instance *controlplanetest.Instance) *gate {
 		ErrorLog:      log.New(io.Discard, "", 0),
 	}
 	g.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer g.enter(callOf(r))()
 		if !g.stops(w, r) {
 			proxy.ServeHTTP(w, r)
 		}
@@ -66,10 +70,31 @@ func newGate(t *testing.T, instance *controlplanetest.Instance) *gate {
 	return g
 }
 
-// stops counts a request, holds it up, and reports whether it ends here.
+// enter counts a request until leave is called.
+func (g *gate) enter(c call) (leave func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.counts[c]++
+	g.inside[c]++
+	g.most[c] = max(g.most[c], g.inside[c])
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.inside[c]--
+	}
+}
+
+// mostAtOnce returns how many of these requests were being answered side by
+// side, at most, since set was called.
+func (g *gate) mostAtOnce(c call) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.most[c]
+}
+
+// stops holds a request up, and reports whether it ends here.
 func (g *gate) stops(w http.ResponseWriter, r *http.Request) bool {
 	g.mu.Lock()
-	g.counts[callOf(r)]++
 	delay, refuse := g.delay, g.refuse
 	g.mu.Unlock()
 	if delay > 0 {
@@ -88,7 +113,7 @@ func (g *gate) stops(w http.ResponseWriter, r *http.Request) bool {
 func (g *gate) set(delay time.Duration, refuse func(http.ResponseWriter, *http.Request) bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.delay, g.refuse = delay, refuse
+	g.delay, g.refuse, g.most = delay, refuse, maps.Clone(g.inside)
 }
 
 // writes returns how often each write was asked for since the gate was made.

@@ -77,6 +77,17 @@ func (p *proxy) pump(to, from net.Conn) {
 	// A broken connection is what the proxy is for.
 	_, _ = io.Copy(thawed{to, p}, from)
 	_, _ = to.Close(), from.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, to)
+	delete(p.conns, from)
+}
+
+// open returns how many connections there are.
+func (p *proxy) open() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns) / 2
 }
 
 // thawed writes while its proxy is not frozen.
