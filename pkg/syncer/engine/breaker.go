@@ -6,6 +6,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -142,8 +143,13 @@ func (o *outcome) add(err error) {
 }
 
 // isTrouble reports errors that are about an API server and not about an object.
+// An API server says 500 about an object, too, when a webhook fails; 502 is said
+// by what stands before API servers that are gone.
 func isTrouble(err error) bool {
 	if apierrors.IsTooManyRequests(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) {
+		return true
+	}
+	if status := apierrors.APIStatus(nil); errors.As(err, &status) && status.Status().Code == http.StatusBadGateway {
 		return true
 	}
 	var transport *url.Error

@@ -149,6 +149,7 @@ func TestWhatIsTrouble(t *testing.T) {
 		"the tenant is gone": {&url.Error{Op: "Post", Err: context.Canceled}, quiet},
 		"our own rate limit": {errors.New("client rate limiter Wait returned an error: context deadline exceeded"), quiet},
 		"too many requests":  {apierrors.NewTooManyRequests("later", 7), outcome{trouble: true, retryAfter: 7 * time.Second}},
+		"nothing behind it":  {fmt.Errorf("writing: %w", apierrors.NewGenericServerResponse(http.StatusBadGateway, "POST", pods, "a", "", 0, true)), trouble},
 		"unavailable":        {apierrors.NewServiceUnavailable("starting"), trouble},
 		"server timeout":     {apierrors.NewServerTimeout(pods, "create", 2), outcome{trouble: true, retryAfter: 2 * time.Second}},
 	}
