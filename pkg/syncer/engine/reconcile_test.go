@@ -378,6 +378,18 @@ func TestAnInvalidObjectIsNotLookedFor(t *testing.T) {
 	}
 }
 
+// TestHealPatienceIsAboutASecond: less, and an object is changed for what is
+// just going; more, and its tenant waits for nothing.
+func TestHealPatienceIsAboutASecond(t *testing.T) {
+	var patience time.Duration
+	for tries := range healPatience {
+		patience += min(waitBase<<tries, waitMax)
+	}
+	if patience < time.Second/2 || patience > 3*time.Second {
+		t.Errorf("a refusal is given %s to go away", patience)
+	}
+}
+
 // TestStepsDoNotWaitForEachOther: what the super cluster refuses to change does
 // not hide how the pod does, and a report that is refused stops no token.
 func TestStepsDoNotWaitForEachOther(t *testing.T) {

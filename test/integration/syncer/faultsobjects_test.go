@@ -108,29 +108,61 @@ func isEvil(object client.Object) bool {
 	}
 }
 
-// testFinalizedPod (F23): a tenant namespace is deleted while a pod in it has a
-// finalizer of the tenant's. The super pod ends in grace; the tenant's pod and
-// namespace stay until the finalizer is gone; then everything goes, within 30 s.
+// testFinalizedPod (F23): a tenant namespace is deleted while one pod in it has a
+// finalizer of the tenant's, and another takes long to stop. Both super pods get
+// the grace that the tenant's have. A tenant's pod stays while its super pod
+// does, or its finalizer; its Service and the super namespace stay while there
+// are pods; then everything goes, within 30 s.
 func testFinalizedPod(t *testing.T, w *faultWorld) {
 	w.blue.namespace(t, "finalized")
-	pod := makePod("finalized", "held")
-	pod.Finalizers = []string{hold}
-	must(t, w.blue.client.Create(t.Context(), pod))
-	pod = w.blue.waitRunning(t, "finalized", "held")
-	superPod := &corev1.Pod{}
-	must(t, w.superClient.Get(t.Context(), w.blue.superKey("finalized", "held"), superPod))
-	if len(superPod.Finalizers) > 0 {
-		t.Errorf("the super pod has the tenant's finalizers: %v", superPod.Finalizers)
+	held := makePod("finalized", "held")
+	held.Finalizers = []string{hold}
+	must(t, w.blue.client.Create(t.Context(), held))
+	held = w.blue.waitRunning(t, "finalized", "held")
+	superHeld := &corev1.Pod{}
+	must(t, w.superClient.Get(t.Context(), w.blue.superKey("finalized", "held"), superHeld))
+	if len(superHeld.Finalizers) > 0 {
+		t.Fatalf("the super pod has the tenant's finalizers: %v", superHeld.Finalizers)
 	}
+	slow := w.blue.makeWorkload(t, "finalized", "slow")
+	w.blue.waitRunning(t, "finalized", "slow")
+	superSlow := &corev1.Pod{}
+	must(t, w.superClient.Get(t.Context(), w.blue.superKey("finalized", "slow"), superSlow))
+	w.holdPod(t, superSlow, true)
+	w.inOrder(t)
 	must(t, w.blue.client.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "finalized"}}))
-	within(t, settle, "the super pod gone", func(ctx context.Context) error { return gone(ctx, w.superClient, superPod) })
-	consistently(t, "the tenant's pod stays, and no super pod comes", time.Second, func(ctx context.Context) error {
-		return errors.Join(terminating(ctx, w.blue.client, pod), gone(ctx, w.superClient, superPod))
+	within(t, settle, "the super pods ending", func(ctx context.Context) error {
+		return errors.Join(gone(ctx, w.superClient, superHeld), terminating(ctx, w.superClient, superSlow))
 	})
-	must(t, w.blue.client.Patch(t.Context(), pod, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))))
+	if grace, asked := *superSlow.DeletionGracePeriodSeconds, *slow.Spec.TerminationGracePeriodSeconds; grace < asked-10 || grace > asked {
+		t.Errorf("the super pod has %d s to stop, want the tenant's %d, less what the deletion took", grace, asked)
+	}
+	consistently(t, "the tenant's pods stay, and what they use", time.Second, func(ctx context.Context) error {
+		return errors.Join(terminating(ctx, w.blue.client, slow), w.heldBack(ctx, held, superHeld),
+			w.superClient.Get(ctx, client.ObjectKeyFromObject(superSlow), &corev1.Service{}))
+	})
+	w.holdPod(t, superSlow, false)
+	within(t, settle, "the pod gone that took long", func(ctx context.Context) error {
+		return errors.Join(gone(ctx, w.superClient, superSlow), gone(ctx, w.blue.client, slow))
+	})
+	consistently(t, "the tenant's pod stays, and no super pod comes", time.Second, func(ctx context.Context) error {
+		return w.heldBack(ctx, held, superHeld)
+	})
+	must(t, w.blue.client.Patch(t.Context(), held, mergePatch(`{"metadata":{"finalizers":null}}`)))
 	within(t, settle, "both namespaces gone", func(ctx context.Context) error {
 		return errors.Join(
 			gone(ctx, w.blue.client, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "finalized"}}),
-			gone(ctx, w.superClient, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: superPod.Namespace}}))
+			gone(ctx, w.superClient, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: superHeld.Namespace}}))
 	})
+}
+
+// heldBack reports anything but a tenant's pod that is on its way out, without a
+// super pod, in a namespace that is there still on both sides.
+func (w *faultWorld) heldBack(ctx context.Context, pod, superPod *corev1.Pod) error {
+	var superNamespace corev1.Namespace
+	err := w.superClient.Get(ctx, client.ObjectKey{Name: superPod.Namespace}, &superNamespace)
+	if err == nil && superNamespace.DeletionTimestamp != nil {
+		err = errors.New("the super namespace is going before the tenant's is gone")
+	}
+	return errors.Join(err, terminating(ctx, w.blue.client, pod), gone(ctx, w.superClient, superPod.DeepCopy()))
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/util/flowcontrol"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -134,7 +136,7 @@ func testSuperRestored(t *testing.T, w *faultWorld) {
 
 // testSameName (F20, F21): a VirtualCluster is deleted while its tenant creates
 // pods, and one of its name is made at once. 120 s later nothing of the first
-// is left, the second has other namespaces, and none of it was touched.
+// is left, and the second has all of its own in other namespaces.
 func testSameName(t *testing.T, w *faultWorld) {
 	const limit = 2 * time.Minute
 	rounds := 2
@@ -166,7 +168,7 @@ func testSameName(t *testing.T, w *faultWorld) {
 		within(t, settle, "the first pod", func(ctx context.Context) error {
 			return w.superClient.Get(ctx, tn.superKey("default", fmt.Sprintf("round-%d-0", round)), &corev1.Pod{})
 		})
-		old := tn.vc.DeepCopy()
+		old, oldNamespaces := tn.vc.DeepCopy(), w.superNamespaces(t, tn)
 		must(t, w.superClient.Delete(t.Context(), old))
 		took := within(t, limit, "the virtual cluster gone", func(ctx context.Context) error { return gone(ctx, w.superClient, old.DeepCopy()) })
 		slowest = max(slowest, took)
@@ -181,6 +183,9 @@ func testSameName(t *testing.T, w *faultWorld) {
 		within(t, limit, "the new one's pods", func(ctx context.Context) error { return w.countPods(ctx, tn) })
 		if left := w.stamped(t, &tenant{names: names.Tenant{ID: string(old.UID)}}); len(left) > 0 {
 			t.Errorf("the old one came back: %v", left)
+		}
+		if namespaces := w.superNamespaces(t, tn); namespaces.Len() == 0 || namespaces.HasAny(oldNamespaces.UnsortedList()...) {
+			t.Errorf("the new one has namespaces %v, the old one had %v", namespaces, oldNamespaces)
 		}
 		t.Logf("round %d: gone after %s while %d pods were created", round, took.Round(time.Millisecond), pods)
 		must(t, tn.client.DeleteAllOf(t.Context(), &corev1.Pod{}, client.InNamespace("default"), client.GracePeriodSeconds(0)))
@@ -205,14 +210,36 @@ func (w *faultWorld) reborn(t *testing.T, tn *tenant) {
 	w.publish(t, tn, tn.gate.kubeconfig(t, tn.line.address()), network)
 }
 
-// countPods checks that every pod of the tenant has a super pod, and none is left over.
+// superNamespaces returns the names of the tenant's super namespaces.
+func (w *faultWorld) superNamespaces(t *testing.T, tn *tenant) sets.Set[string] {
+	t.Helper()
+	var namespaces corev1.NamespaceList
+	must(t, w.superClient.List(t.Context(), &namespaces, client.MatchingLabelsSelector{Selector: identity.TenantSelector(tn.names.ID)}))
+	found := sets.New[string]()
+	for i := range namespaces.Items {
+		found.Insert(namespaces.Items[i].Name)
+	}
+	return found
+}
+
+// countPods checks that every pod of the tenant has one super pod, and none is left over.
 func (w *faultWorld) countPods(ctx context.Context, tn *tenant) error {
 	var tenantPods, superPods corev1.PodList
-	err := errors.Join(
+	if err := errors.Join(
 		tn.client.List(ctx, &tenantPods, client.InNamespace("default")),
-		w.superClient.List(ctx, &superPods, client.MatchingLabelsSelector{Selector: identity.TenantSelector(tn.names.ID)}))
-	if err == nil && len(tenantPods.Items) != len(superPods.Items) {
-		err = fmt.Errorf("%d pods in the tenant, %d in the super cluster", len(tenantPods.Items), len(superPods.Items))
+		w.superClient.List(ctx, &superPods, client.MatchingLabelsSelector{Selector: identity.TenantSelector(tn.names.ID)})); err != nil {
+		return err
 	}
-	return err
+	wanted, there := map[types.UID]int{}, map[types.UID]int{}
+	for i := range tenantPods.Items {
+		wanted[tenantPods.Items[i].UID]++
+	}
+	for i := range superPods.Items {
+		owner, _ := identity.Of(&superPods.Items[i])
+		there[owner.UID]++
+	}
+	if !maps.Equal(wanted, there) {
+		return fmt.Errorf("%d pods in the tenant, %d in the super cluster, or others", len(tenantPods.Items), len(superPods.Items))
+	}
+	return nil
 }
