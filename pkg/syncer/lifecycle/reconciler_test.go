@@ -5,6 +5,7 @@ package lifecycle
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -142,15 +143,28 @@ func TestEndOfAVirtualCluster(t *testing.T) {
 			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-system", UID: "x"}},
 		}
 	}
-	t.Run("waits until it no longer takes part", func(t *testing.T) {
-		r, superClient := newReconciler(t, &connections{err: errors.New("unreachable")}, false, objects()...)
-		if _, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: key}); err != nil {
-			t.Fatal(err)
-		}
-		if err := superClient.Get(t.Context(), types.NamespacedName{Name: "vc-mine"}, &corev1.Namespace{}); err != nil {
-			t.Errorf("the namespace is gone: %v", err)
-		}
-	})
+	for name, c := range map[string]connections{
+		"waits until it no longer takes part": {tenant: fleet.NewTenant(nil, "tenant-1", key, fleet.Facts{})},
+		"waits until it is given up":          {err: errors.New("unreachable")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, superClient := newReconciler(t, &c, false, objects()...)
+			for range 3 { // as often as it takes otherwise
+				if result, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: key}); err != nil || result.RequeueAfter == 0 {
+					t.Fatalf("result %+v, error %v", result, err)
+				}
+			}
+			for _, object := range objects() {
+				if err := superClient.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
+					t.Errorf("%T %s is gone: %v", object, object.GetName(), err)
+				}
+			}
+			var vc tenancyv1alpha1.VirtualCluster
+			if err := superClient.Get(t.Context(), key, &vc); err != nil || !slices.Contains(vc.Finalizers, tenancyv1alpha1.FinalizerSyncer) {
+				t.Errorf("finalizers %v, error %v", vc.Finalizers, err)
+			}
+		})
+	}
 	t.Run("removes what is the tenant's and nothing else", func(t *testing.T) {
 		r, superClient := newReconciler(t, &connections{}, false, objects()...)
 		for range 3 { // the pods, the namespaces, and to see that they are gone

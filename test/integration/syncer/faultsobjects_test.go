@@ -145,7 +145,8 @@ func testFinalizedPod(t *testing.T, w *faultWorld) {
 	within(t, settle, "the pod gone that took long", func(ctx context.Context) error {
 		return errors.Join(gone(ctx, w.superClient, superSlow), gone(ctx, w.blue.client, slow))
 	})
-	consistently(t, "the tenant's pod stays, and no super pod comes", time.Second, func(ctx context.Context) error {
+	// The syncer looks again, 16 s later, at what it has asked for.
+	consistently(t, "the tenant's pod stays, and no super pod comes", 18*time.Second, func(ctx context.Context) error {
 		return w.heldBack(ctx, held, superHeld)
 	})
 	must(t, w.blue.client.Patch(t.Context(), held, mergePatch(`{"metadata":{"finalizers":null}}`)))
