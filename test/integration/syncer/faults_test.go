@@ -55,6 +55,7 @@ func TestFaults(t *testing.T) {
 		{"a super namespace that does not go", true, testStuckNamespace},
 		{"deleted while the syncer was down", false, testOrphans},
 		{"two syncers at once", true, testTwoSyncers},
+		{"a Lease that is tampered with", true, testLease},
 		{"the super cluster is down", true, testSuperDown},
 		{"compaction while the syncer was down", true, testCompaction},
 		{"the super cluster says that it is busy", true, testTooManyRequests},

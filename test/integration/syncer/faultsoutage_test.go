@@ -65,17 +65,7 @@ func testTwoSyncers(t *testing.T, w *faultWorld) {
 	second := w.newProgram(t, nil)
 	second.start(t)
 	second.waitTenants(t, 2)
-	j, seed := &journal{}, rand.Uint64() //nolint:gosec // for the choice of writes.
-	pace := flowcontrol.NewTokenBucketRateLimiter(rate, 10)
-	var clients sync.WaitGroup
-	for i, tn := range append(w.tenants(), w.tenants()...) {
-		client := newWriter(tn, j, pace, seed, 100+i)
-		clients.Go(func() {
-			if err := client.write(t.Context(), writes); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	j, clients := w.startWriters(t, rate, func(acknowledged int) bool { return acknowledged >= writes })
 	for i := range freezes {
 		frozen := []*program{w.syncer, second}[i%2]
 		must(t, frozen.process.Signal(syscall.SIGSTOP))
@@ -86,7 +76,31 @@ func testTwoSyncers(t *testing.T, w *faultWorld) {
 	rested := w.waitAtRest(t, w.tenants(), j, w.node)
 	t.Logf("two syncers, %d freezes, %d writes: at rest after %s, 0 lost, 0 duplicate, 0 resurrected, 0 orphans", freezes, j.acknowledged(), rested.Round(time.Millisecond))
 	second.stop(t)
-	for _, tn := range w.tenants() { // what the writers left
+	w.removeWritten(t)
+}
+
+// startWriters has two clients of each tenant write, so many times a second in
+// all, until it is enough. The journal has what they did when they have ended.
+func (w *faultWorld) startWriters(t *testing.T, rate float32, enough func(acknowledged int) bool) (*journal, *sync.WaitGroup) {
+	t.Helper()
+	j, seed := &journal{}, rand.Uint64() //nolint:gosec // for the choice of writes.
+	pace := flowcontrol.NewTokenBucketRateLimiter(rate, 10)
+	clients := &sync.WaitGroup{}
+	for i, tn := range append(w.tenants(), w.tenants()...) {
+		client := newWriter(tn, j, pace, seed, 100+i)
+		clients.Go(func() {
+			if err := client.writeUntil(t.Context(), enough); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return j, clients
+}
+
+// removeWritten removes what the clients of startWriters left.
+func (w *faultWorld) removeWritten(t *testing.T) {
+	t.Helper()
+	for _, tn := range w.tenants() {
 		for i := range 4 {
 			for _, name := range []string{fmt.Sprintf("home-%d", 100+i), fmt.Sprintf("churn-%d", 100+i)} {
 				_ = tn.client.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})

@@ -66,10 +66,14 @@ func newWriter(tn *tenant, j *journal, pace flowcontrol.RateLimiter, seed uint64
 
 // write does one write after another until enough have been acknowledged.
 func (w *writer) write(ctx context.Context, enough int) error {
+	return w.writeUntil(ctx, func(acknowledged int) bool { return acknowledged >= enough })
+}
+
+func (w *writer) writeUntil(ctx context.Context, enough func(acknowledged int) bool) error {
 	if err := w.create(ctx, w.key(kindNamespace, "", w.home)); err != nil {
 		return err
 	}
-	for w.journal.acknowledged() < enough {
+	for !enough(w.journal.acknowledged()) {
 		if err := w.pace.Wait(ctx); err != nil {
 			return fmt.Errorf("after %d writes: %w", w.journal.acknowledged(), err)
 		}

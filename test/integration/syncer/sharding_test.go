@@ -53,7 +53,7 @@ func TestSharding(t *testing.T) {
 	creations := e.countCreations(t)
 	var replicas []*replica
 	for i := range 3 {
-		replicas = append(replicas, e.startReplica(t, fmt.Sprintf("syncer-pod-%d", i)))
+		replicas = append(replicas, e.startReplica(t, fmt.Sprintf("syncer-pod-%d", i), true))
 	}
 	for _, tn := range tenants {
 		e.waitSynced(t, tn)
@@ -217,16 +217,20 @@ func (e *environment) countCreations(t *testing.T) func() map[string]int {
 	}
 }
 
-// replica is a syncer that shares the tenants with others.
+// replica is a syncer that is not the only one.
 type replica struct {
 	*program
 	pod string
 }
 
-// startReplica starts a syncer whose pod has this name.
-func (e *environment) startReplica(t *testing.T, pod string) *replica {
+// startReplica starts a syncer whose pod has this name. It shares the tenants
+// with others, or waits until it leads.
+func (e *environment) startReplica(t *testing.T, pod string, shares bool) *replica {
 	t.Helper()
-	p := e.newProgram(t, func(config *configv1alpha1.SyncerConfiguration) { config.Sharding.Enabled = true })
+	elects := !shares
+	p := e.newProgram(t, func(config *configv1alpha1.SyncerConfiguration) {
+		config.Sharding.Enabled, config.LeaderElection.LeaderElect = shares, &elects
+	})
 	p.env = []string{leader.EnvPodName + "=" + pod}
 	p.start(t)
 	return &replica{program: p, pod: pod}
