@@ -54,6 +54,8 @@ func TestFaults(t *testing.T) {
 		{"objects that always fail", false, testPoisoned},
 		{"a super namespace that does not go", true, testStuckNamespace},
 		{"deleted while the syncer was down", false, testOrphans},
+		{"killed between a creation and the report of it", false, testKilledBetween},
+		{"the virtual node is not heard of", true, testSilentNode},
 		{"two syncers at once", true, testTwoSyncers},
 		{"a Lease that is tampered with", true, testLease},
 		{"the super cluster is down", true, testSuperDown},

@@ -39,6 +39,9 @@ type gate struct {
 	delay        time.Duration
 	// refuse answers a request itself and says so.
 	refuse func(http.ResponseWriter, *http.Request) bool
+	// answered is called with what the control plane has answered, before the
+	// syncer learns of it.
+	answered func(*http.Response)
 }
 
 func newGate(t *testing.T, instance *controlplanetest.Instance) *gate {
@@ -53,6 +56,15 @@ func newGate(t *testing.T, instance *controlplanetest.Instance) *gate {
 		Transport:     transport,
 		FlushInterval: -1, // watches
 		ErrorLog:      log.New(io.Discard, "", 0),
+		ModifyResponse: func(r *http.Response) error {
+			g.mu.Lock()
+			answered := g.answered
+			g.mu.Unlock()
+			if answered != nil {
+				answered(r)
+			}
+			return nil
+		},
 	}
 	g.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer g.enter(callOf(r))()
@@ -114,6 +126,13 @@ func (g *gate) set(delay time.Duration, refuse func(http.ResponseWriter, *http.R
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.delay, g.refuse, g.most = delay, refuse, maps.Clone(g.inside)
+}
+
+// onAnswer sets what is called with each answer from now on.
+func (g *gate) onAnswer(answered func(*http.Response)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.answered = answered
 }
 
 // writes returns how often each write was asked for since the gate was made.
