@@ -39,7 +39,7 @@ func testLease(t *testing.T, w *faultWorld) {
 
 // tamper does what testLease says to replicas of one mode.
 func (w *faultWorld) tamper(t *testing.T, shares bool, inOrder func(context.Context, []*replica, []coordinationv1.Lease) error) {
-	const limit, stranger = time.Minute, "stranger"
+	const limit, stranger, least = time.Minute, "stranger", 300
 	replicas := []*replica{w.startReplica(t, "candidate-0", shares), w.startReplica(t, "candidate-1", shares)}
 	settled := func() time.Duration {
 		return within(t, limit, "one for each tenant", func(ctx context.Context) error {
@@ -84,6 +84,9 @@ func (w *faultWorld) tamper(t *testing.T, shares bool, inOrder func(context.Cont
 	settled()
 	t.Logf("%d writes, the two were started %d times: at rest after %s, 0 lost, 0 duplicate, 0 resurrected, 0 orphans",
 		j.acknowledged(), replicas[0].starts+replicas[1].starts, rested.Round(time.Millisecond))
+	if j.acknowledged() < least {
+		t.Errorf("only %d writes: too few for a proof", j.acknowledged())
+	}
 	w.removeWritten(t)
 	for _, r := range replicas {
 		r.stop(t)

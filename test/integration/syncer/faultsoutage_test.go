@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/flowcontrol"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/names"
@@ -87,9 +88,9 @@ func (w *faultWorld) startWriters(t *testing.T, rate float32, enough func(acknow
 	pace := flowcontrol.NewTokenBucketRateLimiter(rate, 10)
 	clients := &sync.WaitGroup{}
 	for i, tn := range append(w.tenants(), w.tenants()...) {
-		client := newWriter(tn, j, pace, seed, 100+i)
+		writer := newWriter(tn, j, pace, seed, 100+i)
 		clients.Go(func() {
-			if err := client.writeUntil(t.Context(), enough); err != nil {
+			if err := writer.writeUntil(t.Context(), enough); err != nil {
 				t.Error(err)
 			}
 		})
@@ -100,13 +101,21 @@ func (w *faultWorld) startWriters(t *testing.T, rate float32, enough func(acknow
 // removeWritten removes what the clients of startWriters left.
 func (w *faultWorld) removeWritten(t *testing.T) {
 	t.Helper()
-	for _, tn := range w.tenants() {
-		for i := range 4 {
+	step := func(do func(context.Context, client.Client, *corev1.Namespace) error) {
+		for i, tn := range append(w.tenants(), w.tenants()...) {
 			for _, name := range []string{fmt.Sprintf("home-%d", 100+i), fmt.Sprintf("churn-%d", 100+i)} {
-				_ = tn.client.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+				within(t, 2*time.Minute, name+" gone", func(ctx context.Context) error {
+					return do(ctx, tn.client, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+				})
 			}
 		}
 	}
+	step(func(ctx context.Context, c client.Client, namespace *corev1.Namespace) error {
+		return client.IgnoreNotFound(c.Delete(ctx, namespace))
+	})
+	step(func(ctx context.Context, c client.Client, namespace *corev1.Namespace) error {
+		return gone(ctx, c, namespace)
+	})
 	w.inOrderWithin(t, 2*time.Minute)
 }
 
