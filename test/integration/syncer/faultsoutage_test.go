@@ -347,12 +347,9 @@ func testTenantDown(t *testing.T, w *faultWorld) {
 func testFlapping(t *testing.T, w *faultWorld) {
 	const flaps, tolerance = 20, 0.05
 	w.inOrder(t)
-	goroutines := func(ctx context.Context) float64 {
-		n, err := w.syncer.metric(ctx, "go_goroutines")
-		must(t, err)
-		return n
-	}
-	before, connections := goroutines(t.Context()), w.blue.line.open()
+	before, err := w.syncer.metric(t.Context(), "go_goroutines")
+	must(t, err)
+	connections := w.blue.line.open()
 	for range flaps {
 		w.blue.line.cut()
 		waitFor(t, 1500*time.Millisecond)
@@ -371,7 +368,11 @@ func testFlapping(t *testing.T, w *faultWorld) {
 	w.serves(t, settle, w.blue, "after-the-flapping")
 	var after float64
 	within(t, settle, "the goroutines and connections of before", func(ctx context.Context) error {
-		if after = goroutines(ctx); after > before*(1+tolerance) {
+		var err error
+		if after, err = w.syncer.metric(ctx, "go_goroutines"); err != nil {
+			return err
+		}
+		if after > before*(1+tolerance) {
 			return fmt.Errorf("%v goroutines, before %v", after, before)
 		}
 		if open := w.blue.line.open(); open > connections {
