@@ -336,7 +336,7 @@ func testTenantDown(t *testing.T, w *faultWorld) {
 	took := within(t, settle, "the tenant is served", func(ctx context.Context) error {
 		return w.superClient.Get(ctx, w.blue.superKey("default", "after-the-crash"), &corev1.Pod{})
 	})
-	t.Logf("told after %s; 0 of %d super objects touched; the neighbour's slowest object took %s; served again %s after the tenant was back",
+	t.Logf("told after %s; %d super objects looked at; the neighbour's slowest object took %s; served again %s after the tenant was back",
 		toldAfter.Round(time.Millisecond), len(before), slowest.Round(time.Millisecond), took.Round(time.Millisecond))
 }
 
