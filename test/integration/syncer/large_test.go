@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 )
 
 // largePlan is the size of TestLarge.
@@ -76,6 +77,7 @@ func (e *environment) fill(t *testing.T, tenants []*tenant, objects int) {
 		t.Fatalf("syncing %d objects of %d tenants: %v, %v", objects, len(tenants), err, classes(defects))
 	}
 	e.waitCalm(t)
+	e.waitCounted(t, tenants)
 	for _, tn := range tenants {
 		if n := len(e.stamped(t, tn)); n < objects {
 			t.Errorf("%s has %d super objects, want at least %d", tn.vc.Name, n, objects)
@@ -118,6 +120,29 @@ func (e *environment) waitCalm(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// waitCounted waits until every VirtualCluster says how many pods it has: a
+// syncer counts every few seconds, and one that starts would write what the last
+// one had not counted yet.
+func (e *environment) waitCounted(t *testing.T, tenants []*tenant) {
+	t.Helper()
+	for _, tn := range tenants {
+		within(t, settle, "the pods of "+tn.vc.Name+" counted", func(ctx context.Context) error {
+			var pods corev1.PodList
+			if err := tn.client.List(ctx, &pods); err != nil {
+				return err
+			}
+			var vc tenancyv1alpha1.VirtualCluster
+			if err := e.superClient.Get(ctx, client.ObjectKeyFromObject(tn.vc), &vc); err != nil {
+				return err
+			}
+			if vc.Status.Pods == nil || int(*vc.Status.Pods) != len(pods.Items) {
+				return fmt.Errorf("status.pods %v of %d", vc.Status.Pods, len(pods.Items))
+			}
+			return nil
+		})
+	}
 }
 
 // testLargeRestart: the first pass after a restart writes nothing, neither in
