@@ -87,3 +87,8 @@ bin/agnhost: $(KUBE_MODULE)/go.mod $(KUBE_MODULE)/go.sum
 		"$$(go list -f '{{.Dir}}' k8s.io/kubernetes/$(AGNHOST_PATH))"/porter/localhost.{crt,key}
 	cd $(KUBE_MODULE) && go build -ldflags '-s -w -X main.Version=$(AGNHOST_VERSION)' \
 		-o $(CURDIR)/$@ k8s.io/kubernetes/$(AGNHOST_PATH)
+
+# kwok simulates the nodes of the benchmarks.
+bin/kwok: hack/tools/kwok/go.mod hack/tools/kwok/go.sum
+	@mkdir -p $(@D)
+	cd hack/tools/kwok && go build -ldflags '-s -w' -o $(CURDIR)/$@ sigs.k8s.io/kwok/cmd/kwok

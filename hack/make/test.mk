@@ -8,7 +8,7 @@ test: machine verify test-unit test-integration test-e2e ## Run everything that 
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests and the import rules.
-	go test . ./apis/... ./charts/... ./cmd/... ./hack/... ./pkg/...
+	go test . ./apis/... ./charts/... ./cmd/... ./hack/... ./pkg/... ./test/performance/...
 	cd $(KUBE_MODULE) && go test ./...
 
 .PHONY: test-integration
@@ -22,6 +22,16 @@ test-journal: bin/kube ## Kill the syncer 50 times during 20,000 writes, and sho
 .PHONY: test-faults
 test-faults: bin/kube ## Break what the syncer depends on, with many objects and for longer than test-integration does.
 	SYNCER_TEST=full go test -count=1 -timeout 40m -v -skip '^TestJournal' ./test/integration/syncer/
+
+BENCH ?= .
+
+.PHONY: bench
+bench: bin/kube bin/kwok ## Measure the syncer beside the super cluster itself. BENCH chooses scenarios. Takes 12 minutes.
+	go test -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 40m ./test/performance
+
+.PHONY: bench-check
+bench-check: ## Fail when a figure of the last `make bench` passes its limit in git.
+	go run ./test/performance/check test/performance/limits.yaml bin/bench.json
 
 # The last target of `test`: its closing lines are the result of the whole run.
 .PHONY: test-e2e

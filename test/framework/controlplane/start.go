@@ -250,6 +250,9 @@ func (i *Instance) Kill(t testing.TB) {
 	}
 }
 
+// PID is the number by which the kernel knows the process, as long as it runs.
+func (i *Instance) PID() int { return i.process.PID() }
+
 // DataDir is where the database lies. It may be copied, or put back, while the
 // control plane is stopped.
 func (i *Instance) DataDir() string { return filepath.Join(i.Dir, "data") }

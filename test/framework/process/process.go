@@ -49,6 +49,9 @@ func Start(command *exec.Cmd) (*Process, error) {
 	return p, nil
 }
 
+// PID is the number by which the kernel knows the process, as long as it runs.
+func (p *Process) PID() int { return p.pid }
+
 // Exited is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
