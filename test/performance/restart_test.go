@@ -12,8 +12,8 @@ import (
 )
 
 // restart has the syncer begin anew with few and with 5,000 synced pods. It
-// notes how soon a new pod runs, what is written although nothing has changed,
-// and what each pod takes of its memory.
+// notes how soon a new pod runs, how much is written, and what each pod takes of
+// its memory.
 func restart(b *testing.B, w *world, name string) int {
 	const few, many = 999, 5000
 	all := w.inTenants(b, w.tenants, nil)
@@ -33,7 +33,7 @@ func restart(b *testing.B, w *world, name string) int {
 	fill(many)
 	large := w.restartOnce(ctx, b, all[0], "after-many", func(served time.Duration, writes float64) {
 		results.Note(name, fmt.Sprintf("start with %d pods until a new one runs", made), "s", served.Seconds())
-		results.Note(name, "writes although nothing has changed", "", writes)
+		results.Note(name, "writes until it rests, those for the new pod and its own Lease among them", "", writes)
 	})
 	results.Note(name, fmt.Sprintf("private memory with %d pods", fewMade), "MiB", small/(1<<20))
 	results.Note(name, fmt.Sprintf("private memory with %d pods", made), "MiB", large/(1<<20))
