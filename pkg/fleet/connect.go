@@ -12,8 +12,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -60,6 +61,9 @@ func (f *Fleet) restConfig(kubeconfig []byte) (*rest.Config, error) {
 	}
 	config.QPS, config.Burst = f.options.QPS, f.options.Burst
 	config.UserAgent = f.options.UserAgent
+	// API servers compress watches, too, which costs both sides more than a network
+	// within a cluster does.
+	config.DisableCompression = true
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	config.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext
@@ -87,7 +91,11 @@ func (f *Fleet) connect(ctx context.Context, controlPlaneNamespace string) (clus
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the tenant's connection: %w", err)
 	}
-	if err := f.probe(ctx, config, connection); err != nil {
+	prober, err := f.newProber(config, connection)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := prober.probe(ctx); err != nil {
 		utilnet.CloseIdleConnectionsFor(connection.Transport)
 		return nil, nil, err
 	}
@@ -103,19 +111,32 @@ func (f *Fleet) connect(ctx context.Context, controlPlaneNamespace string) (clus
 	return cl, kubeconfig, nil
 }
 
-// probe asks the tenant's API server whether it is ready, over the connection
-// that all requests of the session use: one that hangs must not be hidden by
-// another that works, and a handshake for every probe would cost both sides. The
-// status code alone is not enough: whatever stands in for an API server that is
-// gone may say 200 to everything, and nothing that it says can be read.
-func (f *Fleet) probe(ctx context.Context, config *rest.Config, connection *http.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, f.options.ProbeTimeout)
-	defer cancel()
-	tenantClientset, err := kubernetes.NewForConfigAndClient(config, connection)
+// prober asks a tenant's API server whether it is ready.
+type prober struct {
+	client  rest.Interface
+	timeout time.Duration
+}
+
+// newProber returns a prober over the connection that all requests of the
+// session use: one that hangs must not be hidden by another that works, and a
+// handshake for every probe would cost both sides.
+func (f *Fleet) newProber(config *rest.Config, connection *http.Client) (*prober, error) {
+	config = rest.CopyConfig(config)
+	config.GroupVersion, config.NegotiatedSerializer = &schema.GroupVersion{}, scheme.Codecs
+	client, err := rest.UnversionedRESTClientForConfigAndClient(config, connection)
 	if err != nil {
-		return fmt.Errorf("making the probe's client: %w", err)
+		return nil, fmt.Errorf("making the probe's client: %w", err)
 	}
-	answer, err := tenantClientset.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	return &prober{client: client, timeout: f.options.ProbeTimeout}, nil
+}
+
+// probe asks once. The status code alone is not enough: whatever stands in for
+// an API server that is gone may say 200 to everything, and nothing that it says
+// can be read.
+func (p *prober) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	answer, err := p.client.Get().AbsPath("/readyz").DoRaw(ctx)
 	if err == nil && string(answer) != ready {
 		err = errNonsense // what it says is not repeated: nobody knows whose words they are
 	}

@@ -112,6 +112,10 @@ func (m *member) session(ctx context.Context, aware multicluster.Aware) (connect
 // watch probes until the tenant has failed several times in a row, or must be
 // reached in another way.
 func (m *member) watch(ctx context.Context, cl cluster.Cluster, kubeconfig []byte) error {
+	prober, err := m.fleet.newProber(cl.GetConfig(), cl.GetHTTPClient())
+	if err != nil {
+		return err
+	}
 	ticker := m.fleet.options.Clock.NewTicker(m.fleet.options.ProbeInterval)
 	defer ticker.Stop()
 	for failures := 0; ; {
@@ -126,7 +130,7 @@ func (m *member) watch(ctx context.Context, cl cluster.Cluster, kubeconfig []byt
 			continue
 		case <-ticker.C():
 		}
-		err := m.fleet.probe(ctx, cl.GetConfig(), cl.GetHTTPClient())
+		err := prober.probe(ctx)
 		if err == nil {
 			failures = 0
 			continue
