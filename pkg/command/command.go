@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	goruntime "runtime"
 
 	"go.uber.org/zap/zapcore"
 	"k8s.io/client-go/rest"
@@ -20,6 +21,10 @@ import (
 
 	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
 )
+
+// mutexFraction has one of so many waits for a lock be profiled, where profiles
+// are served.
+const mutexFraction = 100
 
 // Manager works until its context ends. A nil error means that it was told to stop.
 type Manager interface {
@@ -52,6 +57,9 @@ func Run[C configv1alpha1.Configuration, M Manager](
 
 	if err := configv1alpha1.Load(*path, configuration); err != nil {
 		return err
+	}
+	if configuration.Profiles() {
+		goruntime.SetMutexProfileFraction(mutexFraction)
 	}
 	restConfig, err := ctrl.GetConfig()
 	if err != nil {

@@ -121,8 +121,9 @@ func ManagerOptions(restConfig *rest.Config, config *configv1alpha1.VCManagerCon
 		Cache:                  cacheOptions(),
 		Metrics:                metricsserver.Options{BindAddress: config.Metrics.BindAddress},
 		HealthProbeBindAddress: config.Health.BindAddress,
+		PprofBindAddress:       config.Profiling.BindAddress,
 	}
-	if err := leader.Elect(&options, restConfig, config.LeaderElection, leaseName); err != nil {
+	if _, err := leader.Elect(&options, restConfig, config.LeaderElection, leaseName); err != nil {
 		return ctrl.Options{}, err
 	}
 	return options, nil

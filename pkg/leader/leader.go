@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
@@ -48,8 +49,9 @@ func Identity() (string, error) {
 }
 
 // Elect sets the manager's options so that it leads only while it holds the
-// Lease of this name. restConfig reaches the cluster that holds the Lease.
-func Elect(options *ctrl.Options, restConfig *rest.Config, config configv1alpha1.LeaderElection, lease string) error {
+// Lease of this name, and returns what tells whether it still does; nil if there
+// is no election. restConfig reaches the cluster that holds the Lease.
+func Elect(options *ctrl.Options, restConfig *rest.Config, config configv1alpha1.LeaderElection, lease string) (*Term, error) {
 	duration, deadline, retry := leaseDuration, renewDeadline, retryPeriod
 	options.LeaderElection = *config.LeaderElect
 	options.LeaderElectionID = lease
@@ -57,16 +59,19 @@ func Elect(options *ctrl.Options, restConfig *rest.Config, config configv1alpha1
 	// A replica that stops in order hands over at once.
 	options.LeaderElectionReleaseOnCancel = true
 	options.LeaseDuration, options.RenewDeadline, options.RetryPeriod = &duration, &deadline, &retry
-
-	pod := os.Getenv(EnvPodName)
-	if pod == "" || !options.LeaderElection {
-		return nil
+	if !options.LeaderElection {
+		return nil, nil
+	}
+	identity, err := Identity()
+	if err != nil {
+		return nil, err
 	}
 	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, config.ResourceNamespace, lease,
-		resourcelock.ResourceLockConfig{Identity: pod}, restConfig, renewDeadline)
+		resourcelock.ResourceLockConfig{Identity: identity}, restConfig, renewDeadline)
 	if err != nil {
-		return fmt.Errorf("making the lock of Lease %s/%s: %w", config.ResourceNamespace, lease, err)
+		return nil, fmt.Errorf("making the lock of Lease %s/%s: %w", config.ResourceNamespace, lease, err)
 	}
-	options.LeaderElectionResourceLockInterface = lock
-	return nil
+	term := &Term{Interface: lock, clock: clock.RealClock{}}
+	options.LeaderElectionResourceLockInterface = term
+	return term, nil
 }

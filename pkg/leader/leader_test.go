@@ -16,7 +16,7 @@ func TestElect(t *testing.T) {
 	tests := map[string]struct {
 		elect        bool
 		pod          string
-		wantIdentity string // empty: controller-runtime's own, new in every process
+		wantIdentity string // empty: one that is new in every process, if there is an election
 	}{
 		"in a pod":        {true, "syncer-abc", "syncer-abc"},
 		"outside of pods": {true, "", ""},
@@ -27,8 +27,12 @@ func TestElect(t *testing.T) {
 			t.Setenv(EnvPodName, tc.pod)
 			options := ctrl.Options{}
 			config := configv1alpha1.LeaderElection{LeaderElect: &tc.elect, ResourceNamespace: "vc-system"}
-			if err := Elect(&options, &rest.Config{Host: "https://192.0.2.1"}, config, "syncer"); err != nil {
+			term, err := Elect(&options, &rest.Config{Host: "https://192.0.2.1"}, config, "syncer")
+			if err != nil {
 				t.Fatal(err)
+			}
+			if (term != nil) != tc.elect || term.Sure() {
+				t.Errorf("a term %v, want one without proof where there is an election", term)
 			}
 			if options.LeaderElection != tc.elect {
 				t.Errorf("LeaderElection is %v, want %v", options.LeaderElection, tc.elect)
@@ -37,7 +41,7 @@ func TestElect(t *testing.T) {
 			if options.LeaderElectionResourceLockInterface != nil {
 				identity = options.LeaderElectionResourceLockInterface.Identity()
 			}
-			if identity != tc.wantIdentity {
+			if (identity == "") == tc.elect || tc.wantIdentity != "" && identity != tc.wantIdentity {
 				t.Errorf("the candidate is %q, want %q", identity, tc.wantIdentity)
 			}
 		})

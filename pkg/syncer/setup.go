@@ -82,7 +82,7 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 	if config.Sharding.Enabled {
 		replicas, err = newGroup(restConfig, scheme, config)
 	} else {
-		err = leader.Elect(&options, superConfig, config.LeaderElection, leaseName)
+		_, err = leader.Elect(&options, superConfig, config.LeaderElection, leaseName)
 	}
 	if err != nil {
 		return nil, err
@@ -101,6 +101,7 @@ func managerOptions(scheme *runtime.Scheme, all []*kind.Translator, config *conf
 		Cache:                  superCache(all),
 		Metrics:                metricsserver.Options{BindAddress: config.Metrics.BindAddress},
 		HealthProbeBindAddress: config.Health.BindAddress,
+		PprofBindAddress:       config.Profiling.BindAddress,
 	}
 	options.Controller.SkipNameValidation = &skipNameValidation
 	return options

@@ -121,8 +121,9 @@ func managerOptions(restConfig *rest.Config, config *configv1alpha1.VNAgentConfi
 		},
 		Metrics:                metricsserver.Options{BindAddress: config.Metrics.BindAddress},
 		HealthProbeBindAddress: config.Health.BindAddress,
+		PprofBindAddress:       config.Profiling.BindAddress,
 	}
-	if err := leader.Elect(&options, restConfig, config.LeaderElection, leaseName); err != nil {
+	if _, err := leader.Elect(&options, restConfig, config.LeaderElection, leaseName); err != nil {
 		return ctrl.Options{}, err
 	}
 	return options, nil

@@ -19,10 +19,19 @@ type Common struct {
 	Metrics MetricsServer `json:"metrics,omitempty"`
 	// health is where /healthz and /readyz are served.
 	Health HealthServer `json:"health,omitempty"`
+	// profiling is where profiles are served, for who looks for lost time.
+	Profiling Profiling `json:"profiling,omitempty"`
 	// leaderElection lets one of several replicas work.
 	LeaderElection LeaderElection `json:"leaderElection,omitempty"`
 	// clientConnection limits the requests to the cluster that the binary runs in.
 	ClientConnection ClientConnection `json:"clientConnection,omitempty"`
+}
+
+// Profiling serves Go's profiles (net/http/pprof).
+type Profiling struct {
+	// bindAddress is host:port, where host is a loopback address: whoever may
+	// forward a port of the pod may look. Empty, the default, serves none.
+	BindAddress string `json:"bindAddress,omitempty"`
 }
 
 // MetricsServer is the metrics endpoint.
@@ -70,10 +79,25 @@ func (c *Common) SetDefaults() {
 func (c *Common) Validate() field.ErrorList {
 	errs := validateBindAddress(field.NewPath("metrics", "bindAddress"), c.Metrics.BindAddress)
 	errs = append(errs, validateBindAddress(field.NewPath("health", "bindAddress"), c.Health.BindAddress)...)
+	errs = append(errs, c.Profiling.validate(field.NewPath("profiling", "bindAddress"))...)
 	errs = append(errs, validateNamespace(field.NewPath("leaderElection", "resourceNamespace"), c.LeaderElection.ResourceNamespace)...)
 	connection := field.NewPath("clientConnection")
 	errs = append(errs, validatePositive(connection.Child("qps"), c.ClientConnection.QPS)...)
 	return append(errs, validatePositive(connection.Child("burst"), c.ClientConnection.Burst)...)
+}
+
+// Profiles reports whether profiles are served.
+func (c *Common) Profiles() bool { return c.Profiling.BindAddress != "" }
+
+func (p *Profiling) validate(path *field.Path) field.ErrorList {
+	if p.BindAddress == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(p.BindAddress)
+	if err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback()) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, p.BindAddress, "must be a port of a loopback address, for example 127.0.0.1:6060")}
 }
 
 func setDefault[T comparable](value *T, to T) {

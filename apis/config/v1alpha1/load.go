@@ -22,6 +22,8 @@ type Configuration interface {
 	KindName() string
 	// SetDefaults sets every field that is unset. It is idempotent.
 	SetDefaults()
+	// Profiles reports whether profiles are served.
+	Profiles() bool
 	// Validate returns everything that is wrong with a value that has its defaults.
 	Validate() field.ErrorList
 }
