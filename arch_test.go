@@ -50,6 +50,7 @@ var arrows = []arrow{
 	{from: "pkg/syncer/kinds", to: []string{"apis", "pkg/syncer/kind", "pkg/names", "pkg/policy"}, why: "a kind is data: it cannot reach the engine, a connection or a stamp"},
 	{from: "pkg/syncer/rule", to: []string{"apis", "pkg/syncer/kind", "pkg/names", "pkg/policy"}, why: "a rule is data like a kind: it cannot reach the engine, a connection or a stamp"},
 	{from: "pkg/syncer/dynamic", to: []string{"apis", "pkg/syncer/engine", "pkg/syncer/kind", "pkg/syncer/rule", "pkg/fleet", "pkg/names", "pkg/identity"}, why: "kinds that come and go are run by the engine, and known to nobody else"},
+	{from: "pkg/syncer/stored", why: "what a cache holds is decided without knowing who reads it"},
 	{from: "pkg/syncer/kindtest", to: []string{"apis", "pkg/syncer/kind", "pkg/names", "pkg/identity", "pkg/policy"}, why: "the contract suite sees what a kind sees"},
 	{from: "pkg/syncer/engine", to: []string{"apis", "pkg/syncer/kind", "pkg/fleet", "pkg/names", "pkg/identity", "pkg/policy"}, why: "the engine treats all kinds alike: it must not know one of them"},
 	{from: "pkg/syncer", to: []string{"apis", "pkg/leader", "pkg/shard", "pkg/syncer", "pkg/fleet", "pkg/names", "pkg/identity", "pkg/policy"}, why: "vc-manager, syncer and vn-agent meet through API objects only"},
