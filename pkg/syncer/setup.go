@@ -34,6 +34,7 @@ import (
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kinds"
 	"virtualcluster.io/virtualcluster/pkg/syncer/lifecycle"
+	"virtualcluster.io/virtualcluster/pkg/syncer/stored"
 )
 
 // leaseName is the Lease by which replicas agree on the one that works, or the
@@ -74,15 +75,17 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 	}
 	superConfig := rest.CopyConfig(restConfig)
 	superConfig.UserAgent = "virtualcluster-syncer"
+	superConfig.DisableCompression = true // see fleet.restConfig
 	superConfig.Wrap(engine.HandBackThrottling)
 	superConfig.QPS, superConfig.Burst = float32(config.ClientConnection.QPS), int(config.ClientConnection.Burst)
 	all := kinds.All()
 	options := managerOptions(scheme, all, config)
 	var replicas *shard.Group // nil: this replica serves all tenants
+	var term *leader.Term
 	if config.Sharding.Enabled {
 		replicas, err = newGroup(restConfig, scheme, config)
 	} else {
-		_, err = leader.Elect(&options, superConfig, config.LeaderElection, leaseName)
+		term, err = leader.Elect(&options, superConfig, config.LeaderElection, leaseName)
 	}
 	if err != nil {
 		return nil, err
@@ -91,7 +94,7 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
-	return setup(ctx, mgr, all, replicas, config)
+	return setup(ctx, mgr, all, replicas, sole(replicas, term), config)
 }
 
 func managerOptions(scheme *runtime.Scheme, all []*kind.Translator, config *configv1alpha1.SyncerConfiguration) ctrl.Options {
@@ -99,6 +102,7 @@ func managerOptions(scheme *runtime.Scheme, all []*kind.Translator, config *conf
 	options := ctrl.Options{
 		Scheme:                 scheme,
 		Cache:                  superCache(all),
+		NewClient:              newClient,
 		Metrics:                metricsserver.Options{BindAddress: config.Metrics.BindAddress},
 		HealthProbeBindAddress: config.Health.BindAddress,
 		PprofBindAddress:       config.Profiling.BindAddress,
@@ -108,7 +112,7 @@ func managerOptions(scheme *runtime.Scheme, all []*kind.Translator, config *conf
 }
 
 // setup adds the parts to the manager. It is the only place that joins them.
-func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, replicas *shard.Group, config *configv1alpha1.SyncerConfiguration) (mcmanager.Manager, error) {
+func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, replicas *shard.Group, sole func(id string) bool, config *configv1alpha1.SyncerConfiguration) (mcmanager.Manager, error) {
 	tenants := fleet.New(fleet.Options{
 		MetaReader:    mgr.GetClient(),
 		SecretReader:  mgr.GetAPIReader(),
@@ -128,7 +132,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, replic
 		return nil, err
 	}
 	options := engineOptions(mgr, config)
-	options.Kinds, options.Tracer = all, tracer
+	options.Kinds, options.Tracer, options.Sole = all, tracer, sole
 	syncEngine, err := engine.New(options)
 	if err != nil {
 		return nil, fmt.Errorf("making the engine: %w", err)
@@ -208,18 +212,36 @@ func superCache(all []*kind.Translator) cache.Options {
 	for _, k := range all {
 		switch {
 		case k.Direction == kind.Down:
-			byObject[k.New()] = cache.ByObject{Label: identity.Selector()}
+			byObject[k.New()] = cache.ByObject{Label: identity.Selector(), UnsafeDisableDeepCopy: shared()}
 		case k.Fields != nil:
-			byObject[k.New()] = cache.ByObject{Field: k.Fields}
+			byObject[k.New()] = cache.ByObject{Field: k.Fields, UnsafeDisableDeepCopy: shared()}
 		}
 	}
-	return cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: byObject}
+	return cache.Options{DefaultTransform: stored.Transform(), ByObject: byObject}
 }
 
 // tenantCluster configures the client and the cache of each tenant.
 func tenantCluster(scheme *runtime.Scheme) cluster.Option {
 	return func(o *cluster.Options) {
 		o.Scheme = scheme
-		o.Cache.DefaultTransform = cache.TransformStripManagedFields()
+		o.NewClient = newClient
+		o.Cache.DefaultTransform = stored.Transform()
+		o.Cache.DefaultUnsafeDisableDeepCopy = shared()
 	}
+}
+
+// shared has readers get what is in a cache, not a copy of it: a pod is looked
+// at ten times in its life. Whoever changes an object copies it first; with
+// KUBE_CACHE_MUTATION_DETECTOR=true a process panics where one did not.
+func shared() *bool {
+	yes := true
+	return &yes
+}
+
+// sole tells whether no other replica can be serving a tenant now.
+func sole(replicas *shard.Group, term *leader.Term) func(id string) bool {
+	if replicas != nil {
+		return replicas.Owns
+	}
+	return func(string) bool { return term.Sure() }
 }

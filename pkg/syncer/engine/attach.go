@@ -11,7 +11,6 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -125,7 +124,7 @@ func (p *pass) writeAttachment(ctx context.Context, current *corev1.Secret, name
 		if apierrors.IsAlreadyExists(err) {
 			return kind.Wait("the super cluster's cache")
 		}
-	case equality.Semantic.DeepEqual(current, desired):
+	case equal(current, desired):
 		return nil
 	default:
 		if owner, ok := identity.Of(current); !ok || owner.TenantID != p.tenantCluster.ID {

@@ -13,6 +13,16 @@ import (
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 )
 
+// binding reports whether the tenant's object was bound and its cache does not
+// show it yet.
+func (p *pass) binding() bool {
+	if p.controller.kind.Placement == nil || p.controller.kind.Bound(p.tenant) {
+		return false
+	}
+	done := p.controller.bindings.latest(p.tenantKey(), nil)
+	return done != nil && done.GetUID() == p.tenant.GetUID()
+}
+
 // bind tells the tenant where its object runs, once the super object is placed.
 func (p *pass) bind(ctx context.Context) error {
 	k := p.controller.kind
@@ -30,7 +40,7 @@ func (p *pass) bind(ctx context.Context) error {
 	}
 	// The answer to a binding does not show the object: what was bound is
 	// remembered, or a pass before the cache is there would do it again.
-	if done := p.controller.bindings.latest(key, nil); done != nil && done.GetUID() == p.tenant.GetUID() {
+	if p.binding() {
 		return nil
 	}
 	binding := &corev1.Binding{

@@ -219,13 +219,13 @@ func TestWhoIsPaused(t *testing.T) {
 					asked++
 					return tc.err
 				},
-				SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+				SubResourceUpdate: func(context.Context, client.Client, string, client.Object, ...client.SubResourceUpdateOption) error {
 					asked++
 					return tc.err
 				},
 			}
 			if tc.at == atTenant {
-				inTenant.intercept(interceptor.Funcs{SubResourcePatch: fail.SubResourcePatch})
+				inTenant.intercept(interceptor.Funcs{SubResourceUpdate: fail.SubResourceUpdate})
 			} else {
 				inSuper.intercept(interceptor.Funcs{Patch: fail.Patch})
 			}

@@ -142,6 +142,13 @@ func (c watchedSubResource) Patch(ctx context.Context, object client.Object, pat
 	return called(ctx, c.at, "patch "+c.name, func(ctx context.Context) error { return c.SubResourceClient.Patch(ctx, object, patch, opts...) })
 }
 
+// Update implements client.SubResourceWriter.
+func (c watchedSubResource) Update(ctx context.Context, object client.Object, opts ...client.SubResourceUpdateOption) error {
+	return called(ctx, c.at, "update "+c.name, func(ctx context.Context) error {
+		return c.SubResourceClient.Update(ctx, object, opts...) //nolint:forbidigo // the caller says why.
+	})
+}
+
 // watchedReader collects live reads.
 type watchedReader struct {
 	client.Reader

@@ -47,9 +47,15 @@ type controller struct {
 	tenantDeletions *overlay
 	// bindings holds the tenant objects that were bound, until the cache shows it.
 	bindings *overlay
+	// ended holds the UIDs of tenant objects whose super object was seen to go.
+	ended *marks
 }
 
 func newController(e *Engine, translator *kind.Translator) *controller {
+	maxUnplaced := 0
+	if translator.Placement != nil {
+		maxUnplaced = e.options.MaxUnplaced
+	}
 	return &controller{
 		engine: e,
 		kind:   translator,
@@ -57,11 +63,13 @@ func newController(e *Engine, translator *kind.Translator) *controller {
 			clock: e.options.Clock,
 			// However slow a tenant answers, most workers are there for others.
 			maxInFlight: max(1, e.options.Workers/4),
-			baseDelay:   e.options.BaseDelay, maxDelay: e.options.MaxDelay,
+			maxUnplaced: maxUnplaced,
+			pace:        translator.Pace, paceBurst: translator.PaceBurst,
+			baseDelay: e.options.BaseDelay, maxDelay: e.options.MaxDelay,
 		}),
 		tenantWrites: newOverlay(e.options.Clock), superWrites: newOverlay(e.options.Clock), attachmentWrites: newOverlay(e.options.Clock),
 		superDeletions: newOverlay(e.options.Clock), tenantDeletions: newOverlay(e.options.Clock),
-		bindings: newOverlay(e.options.Clock), witness: newWitness(), changes: newChanges(), troubles: newTroubles(),
+		bindings: newOverlay(e.options.Clock), ended: newMarks(), witness: newWitness(), changes: newChanges(), troubles: newTroubles(),
 	}
 }
 
@@ -96,7 +104,7 @@ func (c *controller) serve(ctx context.Context, r request, added time.Time) {
 		return
 	}
 	c.engine.metrics.waited(c.kind, c.engine.options.Clock.Since(added))
-	log := ctrl.LoggerFrom(ctx).WithValues("kind", c.kind.Name, "virtualCluster", t.VirtualCluster, "namespace", r.Namespace, "name", r.Name)
+	log := withLazyValues(ctrl.LoggerFrom(ctx), "kind", c.kind.Name, "virtualCluster", t.VirtualCluster, "namespace", r.Namespace, "name", r.Name)
 	// The tenant's context ends the request when the tenant is disengaged; the
 	// engine's own end does not cut a write short.
 	reconcileCtx, cancel := context.WithTimeout(ctrl.LoggerInto(t.ctx, log), c.engine.options.RequestTimeout)

@@ -159,7 +159,7 @@ func TestWhatATenantIsToldOfAnError(t *testing.T) {
 			superSide.intercept(interceptor.Funcs{Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
 				return tc.super
 			}})
-			tenantSide.intercept(interceptor.Funcs{SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+			tenantSide.intercept(interceptor.Funcs{SubResourceUpdate: func(context.Context, client.Client, string, client.Object, ...client.SubResourceUpdateOption) error {
 				return tc.tenant
 			}})
 			e, err := New(Options{Super: superSide, Kinds: []*kind.Translator{k.Translator()}})

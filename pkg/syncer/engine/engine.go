@@ -33,6 +33,9 @@ type Options struct {
 	Kinds []*kind.Translator
 	// Workers for each kind. Default 32.
 	Workers int
+	// MaxUnplaced is how many super objects of one tenant may wait for the super
+	// cluster's scheduler at once. Default 32.
+	MaxUnplaced int
 	// BaseDelay and MaxDelay bound the back-off of one object. Default 20 ms and
 	// 20 s: an object whose trouble is over is synced within half a minute. What
 	// many failing objects may cost is bounded for each tenant; see fairQueue.Retry.
@@ -51,6 +54,9 @@ type Options struct {
 	// Watcher returns a client that watches a tenant past its caches. The
 	// default makes one over the tenant's connection.
 	Watcher func(t *fleet.Tenant) (client.WithWatch, error)
+	// Sole reports whether no other engine can be serving a tenant now. What runs
+	// once is started without asking the tenant again while it does. Nil means never.
+	Sole func(id string) bool
 	// Tracer gets a span for each pass, with one for each request in it. Nil means none.
 	Tracer trace.TracerProvider
 	// Secondary engines run further kinds of tenants that another engine runs
@@ -67,6 +73,9 @@ type Options struct {
 func (o *Options) setDefaults() {
 	if o.Workers == 0 {
 		o.Workers = 32
+	}
+	if o.MaxUnplaced == 0 {
+		o.MaxUnplaced = 32
 	}
 	if o.BaseDelay == 0 {
 		o.BaseDelay = 20 * time.Millisecond
@@ -88,6 +97,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Watcher == nil {
 		o.Watcher = watcherOf
+	}
+	if o.Sole == nil {
+		o.Sole = func(string) bool { return false }
 	}
 	if o.Records == nil {
 		o.Records = func(context.Context, types.NamespacedName) (HoldRecord, error) { return HoldRecord{}, nil }
@@ -254,6 +266,7 @@ func (e *Engine) disengage(t *tenant) {
 		c.changes.dropTenant(t.ID)
 		c.troubles.dropTenant(t.ID)
 		c.tenantDeletions.dropTenant(t.ID)
+		c.ended.dropTenant(t.ID)
 	}
 }
 

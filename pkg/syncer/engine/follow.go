@@ -5,14 +5,17 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
@@ -85,25 +88,33 @@ func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
 // watched is a kind of object of a tenant that the engine looks at.
 type watched struct {
 	object client.Object
-	// witness is told of deletions that are seen to happen; it may be nil.
-	witness func(client.Object)
-	handle  func(object client.Object, deleted bool)
+	// witnesses are told of deletions that are seen to happen.
+	witnesses []func(client.Object)
+	handlers  []func(object client.Object, deleted bool)
 }
 
 // watchTenant subscribes to a tenant's caches and waits until they are synced.
 // Until then the handlers only keep books: no request of the tenant is queued.
 func (e *Engine) watchTenant(t *tenant) error {
-	watches := e.watches(t)
+	watches, err := e.watches(t)
+	if err != nil {
+		return err
+	}
 	// Only this asks the tenant, and can fail: another attempt must not find
 	// handlers that the last one left.
-	for _, w := range watches {
-		if _, err := t.GetCache().GetInformer(t.ctx, w.object, cache.BlockUntilSynced(false)); err != nil {
-			return fmt.Errorf("watching tenant %T: %w", w.object, err)
-		}
-	}
 	var synced []toolscache.InformerSynced
 	for _, w := range watches {
-		registration, err := subscribe(t.ctx, t.GetCache(), w.object, w.witness, w.handle)
+		informer, err := t.GetCache().GetInformer(t.ctx, w.object, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("watching tenant %T: %w", w.object, err)
+		}
+		synced = append(synced, informer.HasSynced)
+	}
+	for _, w := range watches {
+		if len(w.handlers) == 0 {
+			continue // it is only read
+		}
+		registration, err := subscribe(t.ctx, t.GetCache(), w.object, listener{witness: w.witness, handle: w.handle})
 		if err != nil {
 			return fmt.Errorf("watching tenant %T: %w", w.object, err)
 		}
@@ -115,31 +126,59 @@ func (e *Engine) watchTenant(t *tenant) error {
 	return nil
 }
 
-// watches lists what is looked at in a tenant.
-func (e *Engine) watches(t *tenant) []watched {
-	var watches []watched
+func (w *watched) witness(object client.Object) {
+	for _, witness := range w.witnesses {
+		witness(object)
+	}
+}
+
+func (w *watched) handle(object client.Object, deleted bool) {
+	for _, handle := range w.handlers {
+		handle(object, deleted)
+	}
+}
+
+// watches lists what is looked at in a tenant, each type once: a handler is a
+// buffer and two goroutines, which thousands of tenants would pay for each.
+func (e *Engine) watches(t *tenant) ([]*watched, error) {
+	var watches []*watched
+	byType := map[schema.GroupVersionKind]*watched{}
+	var errs []error
+	of := func(object client.Object) *watched {
+		gvk, err := apiutil.GVKForObject(object, e.options.Super.GetScheme())
+		errs = append(errs, err)
+		if byType[gvk] == nil {
+			byType[gvk] = &watched{object: object}
+			watches = append(watches, byType[gvk])
+		}
+		return byType[gvk]
+	}
 	for _, c := range e.controllers {
-		watches = append(watches, watched{c.kind.New(), c.sawDeletion(t), c.tenantEvent(t)})
+		own := of(c.kind.New())
+		own.witnesses = append(own.witnesses, c.sawDeletion(t))
+		own.handlers = append(own.handlers, c.tenantEvent(t))
 		for _, used := range c.kind.Uses {
-			watches = append(watches, watched{used, nil, func(client.Object, bool) {}})
+			of(used)
 		}
 		for _, trigger := range c.kind.Triggers {
 			if !trigger.InSuper {
-				watches = append(watches, watched{trigger.From, nil, c.triggerEvent(t, trigger)})
+				from := of(trigger.From)
+				from.handlers = append(from.handlers, c.triggerEvent(t, trigger))
 			}
 		}
 		for _, references := range c.kind.References {
-			watches = append(watches, watched{references.From, nil, c.referrerEvent(t, references)})
+			from := of(references.From)
+			from.handlers = append(from.handlers, c.referrerEvent(t, references))
 		}
 	}
-	return watches
+	return watches, errors.Join(errs...)
 }
 
 // tenantEvent maps a change of the tenant's own object.
 func (c *controller) tenantEvent(t *tenant) func(client.Object, bool) {
 	return func(object client.Object, deleted bool) {
 		r := request{Tenant: t.ID, NamespacedName: client.ObjectKeyFromObject(object)}
-		c.tenantWrites.observe(overlayKey{t.ID, r.NamespacedName}, object, deleted)
+		echo := c.tenantWrites.observe(overlayKey{t.ID, r.NamespacedName}, object, deleted)
 		t.shown.add(object.GetResourceVersion())
 		if !deleted && !object.GetDeletionTimestamp().IsZero() {
 			c.sawDeletion(t)(object)
@@ -148,7 +187,7 @@ func (c *controller) tenantEvent(t *tenant) func(client.Object, bool) {
 			c.tenantDeletions.forget(overlayKey{t.ID, r.NamespacedName})
 			c.bindings.forget(overlayKey{t.ID, r.NamespacedName})
 		}
-		if !t.synced.Load() || c.kind.Direction == kind.Up && !c.kind.Mirror {
+		if echo || !deleted && c.asked(t, object) || !t.synced.Load() || !c.followsTenant() {
 			return
 		}
 		// An object without a twin begins something; all else is in flight.
@@ -168,6 +207,9 @@ func (c *controller) sawDeletion(t *tenant) func(client.Object) {
 		}
 	}
 }
+
+// followsTenant reports whether a change in a tenant is anything to the kind.
+func (c *controller) followsTenant() bool { return c.kind.Direction == kind.Down || c.kind.Mirror }
 
 // begins reports whether a live tenant object stands at the start of its life.
 func (c *controller) begins(object client.Object) bool {

@@ -7,6 +7,7 @@ import (
 	"container/heap"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/utils/clock"
 )
 
@@ -38,9 +39,11 @@ type lane struct {
 	place   int
 	dropped bool
 
+	pacer       *rate.Limiter // nil: nothing is held back
 	pausedUntil time.Time
 	resume      clock.Timer
 
+	window   window
 	late     []request // items whose back-off is over
 	tokens   int       // retries to spare
 	refilled time.Time
@@ -54,7 +57,13 @@ func (q *fairQueue) lane(r request) *lane { return q.laneOf(r.Tenant) }
 func (q *fairQueue) laneOf(tenant string) *lane {
 	l := q.lanes[tenant]
 	if l == nil {
-		l = &lane{weight: 1, place: -1, tokens: retryBurst, refilled: q.options.clock.Now()}
+		l = &lane{
+			weight: 1, place: -1, tokens: retryBurst, refilled: q.options.clock.Now(),
+			window: window{limit: q.options.maxUnplaced},
+		}
+		if q.options.pace > 0 {
+			l.pacer = rate.NewLimiter(rate.Limit(q.options.pace), q.options.paceBurst)
+		}
 		q.lanes[tenant] = l
 	}
 	return l
@@ -72,7 +81,22 @@ func (q *fairQueue) SetWeight(tenant string, weight int) {
 func (q *fairQueue) Pause(tenant string, d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l, now := q.laneOf(tenant), q.options.clock.Now()
+	q.pause(q.laneOf(tenant), d)
+}
+
+// hold pauses a lane that has been served as often as its pace allows.
+func (q *fairQueue) hold(l *lane) {
+	if l.pacer == nil {
+		return
+	}
+	now := q.options.clock.Now()
+	if d := l.pacer.ReserveN(now, 1).DelayFrom(now); d > 0 {
+		q.pause(l, d)
+	}
+}
+
+func (q *fairQueue) pause(l *lane, d time.Duration) {
+	now := q.options.clock.Now()
 	until := now.Add(d)
 	if q.closed || !until.After(l.pausedUntil) {
 		return
@@ -103,6 +127,7 @@ func (q *fairQueue) Defer(r request) {
 
 // list puts a lane in line if it has work and its tenant may have another worker.
 func (q *fairQueue) list(l *lane) {
+	q.reopenLater(l)
 	if l.place >= 0 || l.empty() || l.inFlight >= q.options.maxInFlight || q.closed ||
 		q.options.clock.Now().Before(l.pausedUntil) {
 		return
@@ -179,17 +204,18 @@ func (l *lane) push(r request, p priority) {
 	l.begin = append(l.begin, r)
 }
 
-func (l *lane) empty() bool { return len(l.finish) == 0 && len(l.begin) == 0 }
+// empty reports whether nothing of the lane may be served.
+func (l *lane) empty() bool { return len(l.finish) == 0 && (len(l.begin) == 0 || l.window.full()) }
 
 // clear forgets the requests of a tenant that is dropped.
 func (l *lane) clear() {
 	l.stopTimers()
 	l.finish, l.begin, l.late = nil, nil, nil
-	l.pausedUntil, l.dropped = time.Time{}, true
+	l.pausedUntil, l.dropped, l.window.begun = time.Time{}, true, nil
 }
 
 func (l *lane) stopTimers() {
-	for _, timer := range []*clock.Timer{&l.resume, &l.refill} {
+	for _, timer := range []*clock.Timer{&l.resume, &l.refill, &l.window.reopen} {
 		if *timer != nil {
 			(*timer).Stop()
 			*timer = nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	clocktesting "k8s.io/utils/clock/testing"
 )
 
 // TestSharesFollowWeights: while all want more, each tenant gets the share of
@@ -208,5 +209,45 @@ func settleTimers(t *testing.T, q *fairQueue) {
 			t.Fatalf("%d timers did nothing", pending)
 		case <-ticker.C:
 		}
+	}
+}
+
+// TestPace: of one tenant a burst is served at once and then so many in a second;
+// the neighbour has a pace of its own, and nothing is lost.
+func TestPace(t *testing.T) {
+	clock := clocktesting.NewFakeClock(time.Unix(1_000_000, 0))
+	q := newFairQueue(queueOptions{clock: clock, maxInFlight: 8, pace: 10, paceBurst: 5, baseDelay: time.Second, maxDelay: time.Minute})
+	t.Cleanup(q.Close)
+	for i := range 20 {
+		q.Add(req("a", fmt.Sprintf("event-%d", i)), begin)
+	}
+	serve := func() int {
+		n := 0
+		for ; q.readyLen() > 0; n++ {
+			r, _, _ := q.Get()
+			q.Done(r)
+		}
+		return n
+	}
+	// The one that uses up the burst is served: the next has to wait.
+	if n := serve(); n != 6 {
+		t.Errorf("%d at once, want 6", n)
+	}
+	q.Add(req("b", "event"), begin)
+	if n := serve(); n != 1 {
+		t.Errorf("%d of the neighbour, want 1", n)
+	}
+	total := 6
+	for range 30 { // three seconds
+		clock.Step(100 * time.Millisecond)
+		settlePause(t, q)
+		n := serve()
+		total += n
+		if n > 1 {
+			t.Errorf("%d within a tenth of a second, want at most 1", n)
+		}
+	}
+	if total != 20 {
+		t.Errorf("%d served, want all 20", total)
 	}
 }

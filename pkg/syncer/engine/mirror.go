@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -125,7 +124,7 @@ func (p *pass) showMirror(ctx context.Context, subject kind.Subject) error {
 	if err := p.fill(shown, subject); err != nil {
 		return err
 	}
-	if equality.Semantic.DeepEqual(p.tenant, shown) {
+	if equal(p.tenant, shown) {
 		return nil
 	}
 	err := p.patchTenant(ctx, shown)

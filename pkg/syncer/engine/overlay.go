@@ -69,20 +69,23 @@ func (o *overlay) forget(key overlayKey) {
 }
 
 // observe tells what the cache has seen; deleted says that the object is gone.
-func (o *overlay) observe(key overlayKey, object client.Object, deleted bool) {
+// It reports whether that is the engine's own last write and no more: a pass has
+// seen it already.
+func (o *overlay) observe(key overlayKey, object client.Object, deleted bool) (echo bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	w, ok := o.objects[key]
 	if !ok {
-		return
+		return false
 	}
 	if (deleted && w.object.GetUID() == object.GetUID()) || !isOlder(object, w.object) {
 		delete(o.objects, key)
 	}
+	return !deleted && object.GetUID() == w.object.GetUID() && object.GetResourceVersion() == w.object.GetResourceVersion()
 }
 
 // latest returns the newer of the cache's object, which may be nil, and the
-// engine's own last write.
+// engine's own last write. As what a cache returns, it must not be changed.
 func (o *overlay) latest(key overlayKey, cached client.Object) client.Object {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -95,7 +98,7 @@ func (o *overlay) latest(key overlayKey, cached client.Object) client.Object {
 		delete(o.objects, key)
 		return cached
 	}
-	return w.object.DeepCopyObject().(client.Object)
+	return w.object
 }
 
 // dropTenant forgets everything about a tenant.

@@ -83,3 +83,38 @@ func TestOverlayShowsNoGhosts(t *testing.T) {
 		})
 	}
 }
+
+// TestAnEchoIsTheVersionThatWasWritten and nothing else: what somebody else has
+// written since, or what is gone, is news.
+func TestAnEchoIsTheVersionThatWasWritten(t *testing.T) {
+	object := func(uid types.UID, version string) client.Object {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: uid, ResourceVersion: version}}
+	}
+	key := overlayKey{tenant: "t"}
+	for name, tc := range map[string]struct {
+		seen    client.Object
+		deleted bool
+		echo    bool
+	}{
+		"what was written":   {object("a", "20"), false, true},
+		"what came after":    {object("a", "21"), false, false},
+		"what came before":   {object("a", "19"), false, false},
+		"its end":            {object("a", "20"), true, false},
+		"a namesake":         {object("b", "20"), false, false},
+		"a namesake's start": {object("b", "21"), false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOverlay(clocktesting.NewFakeClock(time.Unix(0, 0)))
+			if o.observe(key, tc.seen, tc.deleted) {
+				t.Error("an echo of nothing")
+			}
+			o.created(key, object("a", "20"))
+			if echo := o.observe(key, tc.seen, tc.deleted); echo != tc.echo {
+				t.Errorf("echo: %v", echo)
+			}
+			if tc.echo && o.observe(key, tc.seen, tc.deleted) {
+				t.Error("it is an echo twice: a list that shows it again must be looked at")
+			}
+		})
+	}
+}

@@ -28,6 +28,7 @@ const endPatience = 5 * time.Second
 func (p *pass) process(ctx context.Context) (time.Duration, error) {
 	switch {
 	case p.tenant == nil && p.super == nil:
+		p.controller.ended.forget(p.tenantKey())
 		return 0, nil
 	case p.super != nil && (p.tenant == nil || p.owner.UID != p.tenant.GetUID()):
 		grace := int64(orphanGrace)
@@ -150,9 +151,12 @@ func (p *pass) deleteTenant(ctx context.Context, grace int64) error {
 	if err != nil {
 		p.controller.tenantDeletions.forget(p.tenantKey())
 	}
-	if err := ignoreGone(err); err != nil {
+	// A conflict means that it was not this object that was found: either its
+	// namesake, which the cache will show, or nothing that is known. The next pass tells.
+	if err := client.IgnoreNotFound(err); err != nil {
 		return fmt.Errorf("deleting the tenant's object: %w", err)
 	}
+	p.ahead = p.ahead || grace == 0
 	return nil
 }
 
@@ -165,7 +169,7 @@ func (p *pass) tenantKey() overlayKey {
 // while this one was frozen, and does not know yet that it no longer leads.
 func (p *pass) confirmUnstarted(ctx context.Context) error {
 	k := p.controller.kind
-	if k.Lifecycle != kind.Process {
+	if k.Lifecycle != kind.Process || p.knownUnstarted() {
 		return nil
 	}
 	live, err := p.read(ctx, p.tenantCluster.GetAPIReader(), p.request.NamespacedName)
@@ -178,9 +182,19 @@ func (p *pass) confirmUnstarted(ctx context.Context) error {
 	return nil
 }
 
-// confirmSuperGone reads the super cluster live: a cache that shows nothing may
-// only be late.
+// knownUnstarted reports that nobody but this engine can have started the object,
+// and that it has not.
+func (p *pass) knownUnstarted() bool {
+	c, key, uid := p.controller, p.tenantKey(), p.tenant.GetUID()
+	return c.engine.options.Sole(p.tenantCluster.ID) && !c.ended.has(key, uid) && c.bindings.latest(key, nil) == nil
+}
+
+// confirmSuperGone reads the super cluster live, unless it has said so itself: a
+// cache that shows nothing may only be late.
 func (p *pass) confirmSuperGone(ctx context.Context) (bool, error) {
+	if p.controller.ended.has(p.tenantKey(), p.tenant.GetUID()) {
+		return true, nil
+	}
 	live, err := p.read(ctx, p.controller.engine.options.Super.GetAPIReader(), p.superKey)
 	if err != nil {
 		return false, fmt.Errorf("confirming that the super object is gone: %w", err)

@@ -34,6 +34,12 @@ type queueOptions struct {
 	clock clock.WithDelayedExecution
 	// maxInFlight is how many requests of one tenant may be worked on at once.
 	maxInFlight int
+	// maxUnplaced is how much of one tenant may be begun and not placed yet; 0 means
+	// that nothing waits for a place.
+	maxUnplaced int
+	// pace is how much of one tenant is served in a second, once paceBurst is used
+	// up; 0 means that nothing is held back.
+	pace, paceBurst int
 	// baseDelay and maxDelay bound the back-off of one item.
 	baseDelay, maxDelay time.Duration
 }
@@ -190,6 +196,7 @@ func (q *fairQueue) Get() (r request, added time.Time, ok bool) {
 		l := heap.Pop(&q.ready).(*lane)
 		r, found := q.pop(l)
 		if !found {
+			q.reopenLater(l)
 			continue
 		}
 		it := q.items[r]
@@ -197,6 +204,7 @@ func (q *fairQueue) Get() (r request, added time.Time, ok bool) {
 		l.inFlight++
 		q.now = l.turn
 		l.turn += l.stride()
+		q.hold(l)
 		q.list(l) // for its next turn
 		return r, it.added, true
 	}
@@ -205,10 +213,13 @@ func (q *fairQueue) Get() (r request, added time.Time, ok bool) {
 // pop takes the next request that is still wanted from a lane.
 func (q *fairQueue) pop(l *lane) (request, bool) {
 	for _, entries := range []*[]request{&l.finish, &l.begin} {
-		for len(*entries) > 0 {
+		for len(*entries) > 0 && (entries == &l.finish || !l.window.full()) {
 			r := (*entries)[0]
 			*entries = (*entries)[1:]
 			if it := q.items[r]; it != nil && it.queued {
+				if entries == &l.begin {
+					l.window.enter(r, q.options.clock.Now())
+				}
 				return r, true
 			}
 		}
@@ -227,6 +238,7 @@ func (q *fairQueue) Done(r request) {
 	it.running = false
 	l := q.lane(r)
 	l.inFlight--
+	l.window.leave(r)
 	if it.again {
 		it.again, it.queued = false, true
 		l.push(r, it.priority)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -167,7 +166,7 @@ func (p *pass) apply(ctx context.Context) error {
 		if err := p.createSuper(ctx, desired); err != nil {
 			return err
 		}
-	case !equality.Semantic.DeepEqual(p.super, desired):
+	case !equal(p.super, desired):
 		p.setOrigin(desired)
 		if err := p.patchSuper(ctx, desired); err != nil {
 			return err
@@ -220,12 +219,13 @@ func (p *pass) report(ctx context.Context) error {
 	if p.controller.kind.Up == nil || p.super == nil || p.tenant == nil {
 		return nil
 	}
+	if p.binding() {
+		p.ahead = true // the tenant's object changes under any report until its binding is seen
+		return nil
+	}
 	reported := p.tenant.DeepCopyObject().(client.Object)
 	if err := p.controller.kind.Up(ctx, p.env, p.super, reported); err != nil {
 		return err
-	}
-	if equality.Semantic.DeepEqual(p.tenant, reported) {
-		return nil
 	}
 	return p.patchTenant(ctx, reported)
 }

@@ -398,7 +398,7 @@ func TestStepsDoNotWaitForEachOther(t *testing.T) {
 		"super refuses the change": {super: interceptor.Funcs{Patch: func(_ context.Context, _ client.WithWatch, _ client.Object, _ client.Patch, _ ...client.PatchOption) error {
 			return denied
 		}}},
-		"the tenant refuses the report": {tenant: interceptor.Funcs{SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+		"the tenant refuses the report": {tenant: interceptor.Funcs{SubResourceUpdate: func(context.Context, client.Client, string, client.Object, ...client.SubResourceUpdateOption) error {
 			return denied
 		}}},
 	}

@@ -24,8 +24,8 @@ import (
 // watchSuper subscribes to the super cluster's caches and waits until they are synced.
 func (e *Engine) watchSuper(ctx context.Context) error {
 	var synced []toolscache.InformerSynced
-	watch := func(object client.Object, handle func(object client.Object, deleted bool)) error {
-		registration, err := subscribe(ctx, e.options.Super.GetCache(), object, nil, handle)
+	watch := func(object client.Object, to listener) error {
+		registration, err := subscribe(ctx, e.options.Super.GetCache(), object, to)
 		if err != nil {
 			return fmt.Errorf("watching super %T: %w", object, err)
 		}
@@ -33,21 +33,21 @@ func (e *Engine) watchSuper(ctx context.Context) error {
 		return nil
 	}
 	for _, c := range e.controllers {
-		if err := watch(c.kind.New(), c.superEvent(ctx)); err != nil {
+		if err := watch(c.kind.New(), listener{witness: c.sawEnd, ignore: c.superOnlyEnds, handle: c.superEvent(ctx)}); err != nil {
 			return err
 		}
 		for _, trigger := range c.kind.Triggers {
 			if !trigger.InSuper {
 				continue
 			}
-			if err := watch(trigger.From, c.superTriggerEvent(trigger)); err != nil {
+			if err := watch(trigger.From, listener{handle: c.superTriggerEvent(trigger)}); err != nil {
 				return err
 			}
 		}
 		if c.kind.Attach == nil {
 			continue
 		}
-		if err := watch(&corev1.Secret{}, c.attachmentEvent); err != nil {
+		if err := watch(&corev1.Secret{}, listener{handle: c.attachmentEvent}); err != nil {
 			return err
 		}
 	}
@@ -57,17 +57,29 @@ func (e *Engine) watchSuper(ctx context.Context) error {
 	return nil
 }
 
-// subscribe calls handle for every change that a cache sees, and before it
-// witness, unless that is nil, for a deletion that the watch has seen happen: of
-// one that a later list only implies nobody knows why.
-func subscribe(ctx context.Context, objects cache.Cache, object client.Object, witness func(client.Object), handle func(object client.Object, deleted bool)) (toolscache.ResourceEventHandlerRegistration, error) {
+// listener is told what a cache sees.
+type listener struct {
+	// handle is called for every change.
+	handle func(object client.Object, deleted bool)
+	// witness is called before handle for a deletion that the watch has seen happen:
+	// of one that a later list only implies nobody knows why. It may be nil.
+	witness func(client.Object)
+	// ignore reports a change that handle need not see. It may be nil.
+	ignore func(before, now client.Object) bool
+}
+
+func subscribe(ctx context.Context, objects cache.Cache, object client.Object, to listener) (toolscache.ResourceEventHandlerRegistration, error) {
 	informer, err := objects.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 	if err != nil {
 		return nil, err
 	}
 	return informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(added any) { handle(added.(client.Object), false) },
-		UpdateFunc: func(_, updated any) { handle(updated.(client.Object), false) },
+		AddFunc: func(added any) { to.handle(added.(client.Object), false) },
+		UpdateFunc: func(before, updated any) {
+			if now := updated.(client.Object); to.ignore == nil || !to.ignore(before.(client.Object), now) {
+				to.handle(now, false)
+			}
+		},
 		DeleteFunc: func(deleted any) {
 			last, implied := deleted.(toolscache.DeletedFinalStateUnknown)
 			if implied {
@@ -77,12 +89,22 @@ func subscribe(ctx context.Context, objects cache.Cache, object client.Object, w
 			if !ok {
 				return
 			}
-			if witness != nil && !implied {
-				witness(object)
+			if to.witness != nil && !implied {
+				to.witness(object)
 			}
-			handle(object, true)
+			to.handle(object, true)
 		},
 	})
+}
+
+// sawEnd records that the super object of something that runs once is gone: the
+// super cluster said so itself.
+func (c *controller) sawEnd(object client.Object) {
+	owner, ok := identity.Of(object)
+	if !ok || c.kind.Lifecycle != kind.Process || c.engine.tenant(owner.TenantID) == nil {
+		return
+	}
+	c.ended.set(overlayKey{owner.TenantID, types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name}}, owner.UID)
 }
 
 // superEvent maps a change in the super cluster through the stamp.
@@ -105,20 +127,43 @@ func (c *controller) superEvent(ctx context.Context) func(client.Object, bool) {
 			return // an attachment
 		}
 		written := overlayKey{t.ID, client.ObjectKeyFromObject(object)}
-		c.superWrites.observe(written, object, deleted)
+		if c.superWrites.observe(written, object, deleted) && !wakes(object) {
+			return
+		}
 		c.changes.saw(request{Tenant: t.ID, NamespacedName: key}, c.engine.options.Clock.Now())
+		if deleted || c.placed(object) {
+			c.queue.Placed(request{Tenant: t.ID, NamespacedName: key})
+		}
 		if deleted {
 			c.superDeletions.forget(written)
 		}
 		c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, finish)
-		namespace, isNamespace := object.(*corev1.Namespace)
-		switch {
-		case isNamespace && deleted:
-			c.engine.namespaceGone(t)
-		case isNamespace && namespace.DeletionTimestamp.IsZero():
-			c.engine.wakeNamespace(t, owner.Name)
+		if wakes(object) {
+			c.engine.superNamespaceEvent(t, owner.Name, object, deleted)
 		}
 	}
+}
+
+// superNamespaceEvent serves those who wait for a super namespace, or for its end.
+func (e *Engine) superNamespaceEvent(t *tenant, tenantNamespace string, superNamespace client.Object, deleted bool) {
+	switch {
+	case deleted:
+		e.namespaceGone(t)
+	case superNamespace.GetDeletionTimestamp().IsZero():
+		e.wakeNamespace(t, tenantNamespace)
+	}
+}
+
+// placed reports whether the super cluster's scheduler is done with an object: it
+// has found a node, or said that there is none.
+func (c *controller) placed(object client.Object) bool {
+	return c.kind.Considered != nil && c.kind.Considered(object)
+}
+
+// wakes reports whether others wait for a super object to be seen.
+func wakes(object client.Object) bool {
+	_, isNamespace := object.(*corev1.Namespace)
+	return isNamespace
 }
 
 // superTriggerEvent maps a change of a tenant's super object to the objects of
@@ -164,7 +209,12 @@ func (c *controller) shownEvent(ctx context.Context, object client.Object) {
 			return
 		}
 	}
-	c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, begin)
+	c.queue.Add(request{Tenant: t.ID, NamespacedName: key}, c.urgency(object))
+}
+
+// urgency puts what a tenant must hear soon before what it may hear later.
+func (c *controller) urgency(shown client.Object) priority {
+	return priority(c.kind.Urgent != nil && c.kind.Urgent(shown))
 }
 
 // shownTo queues a mirrored object for one tenant, by its name alone.

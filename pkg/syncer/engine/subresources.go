@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
@@ -22,7 +21,7 @@ func (p *pass) patchSuper(ctx context.Context, desired client.Object) error {
 	for _, part := range p.controller.kind.Subresources {
 		errs = append(errs, p.patchPart(ctx, part, base, desired))
 	}
-	if !equality.Semantic.DeepEqual(base, desired) {
+	if !equal(base, desired) {
 		errs = append(errs, p.patchRest(ctx, base, desired))
 	}
 	return errors.Join(errs...)
@@ -33,7 +32,7 @@ func (p *pass) patchSuper(ctx context.Context, desired client.Object) error {
 func (p *pass) patchPart(ctx context.Context, part kind.Subresource[client.Object], base, desired client.Object) error {
 	patched := base.DeepCopyObject().(client.Object)
 	part.Copy(desired, patched)
-	if equality.Semantic.DeepEqual(base, patched) {
+	if equal(base, patched) {
 		part.Copy(base, desired)
 		return nil
 	}
@@ -79,7 +78,7 @@ func (p *pass) hold(ctx context.Context, reason error) error {
 	}
 	held := p.tenant.DeepCopyObject().(client.Object)
 	k.Hold(held, reason)
-	if equality.Semantic.DeepEqual(p.tenant, held) {
+	if equal(p.tenant, held) {
 		return nil
 	}
 	return p.patchTenant(ctx, held)

@@ -6,14 +6,18 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"virtualcluster.io/virtualcluster/pkg/identity"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
+
+// lateSubject is how long what an object is about may be seen after the object:
+// they come by two watches.
+const lateSubject = 2 * time.Second
 
 // show makes a tenant see a super object that tells about one of its own. What
 // the super cluster forgets later the tenant keeps: it has a life of its own there.
@@ -29,6 +33,9 @@ func (p *pass) show(ctx context.Context) error {
 		return err
 	}
 	subject, err := p.subject(ctx, super)
+	if kind.IsWait(err) && c.engine.options.Clock.Since(p.added) > lateSubject {
+		return nil // it is not about to be seen: it is gone, and nobody will look
+	}
 	if err != nil {
 		return err
 	}
@@ -78,7 +85,7 @@ func (p *pass) writeShown(ctx context.Context, shown client.Object) error {
 		remember = p.controller.tenantWrites.created
 		err = p.tenantCluster.client.Create(ctx, shown)
 		p.wroteTenant("create")
-	case equality.Semantic.DeepEqual(p.tenant, shown):
+	case equal(p.tenant, shown):
 		return nil
 	default:
 		err = p.tenantCluster.client.Patch(ctx, shown, client.MergeFrom(p.tenant))

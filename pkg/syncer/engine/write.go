@@ -28,7 +28,9 @@ func (p *pass) createSuper(ctx context.Context, desired client.Object) error {
 	switch {
 	case err == nil:
 		p.super, p.created = desired, true
-		p.controller.superWrites.created(overlayKey{p.tenantCluster.ID, p.superKey}, desired.DeepCopyObject().(client.Object))
+		p.controller.ended.forget(p.tenantKey())
+		p.controller.queue.Started(p.request)
+		p.controller.superWrites.created(overlayKey{p.tenantCluster.ID, p.superKey}, desired)
 		return nil
 	case apierrors.IsAlreadyExists(err):
 		return p.explainTaken(ctx)
@@ -145,6 +147,12 @@ func (p *pass) endAsked(grace *int64) bool {
 func (p *pass) patchTenant(ctx context.Context, reported client.Object) error {
 	if _, custom := reported.(*unstructured.Unstructured); custom {
 		return p.patchTenantCustom(ctx, reported)
+	}
+	switch {
+	case equal(p.tenant, reported):
+		return nil
+	case onlyStatusDiffers(p.tenant, reported):
+		return p.updateStatus(ctx, reported)
 	}
 	// A strategic patch merges lists of status by key: a condition that the
 	// tenant adds meanwhile survives. Elsewhere it is wrong (ports of a Service

@@ -40,6 +40,7 @@ type Translator struct {
 	Up           func(ctx context.Context, env Env, super, tenant client.Object) error
 	Select       func(tenant client.Object) bool
 	SuperKey     func(tenant names.Tenant, key types.NamespacedName) types.NamespacedName
+	Considered   func(super client.Object) bool
 	Placement    func(super, tenant client.Object) string
 	Finished     func(tenant client.Object) bool
 	Attach       func(ctx context.Context, env Env, tenant, super client.Object) (*Attachment, error)
@@ -55,11 +56,14 @@ type Translator struct {
 	Heal         func(env Env, tenant client.Object, refusal error) bool
 
 	// The fields of Upward. Mirror is true for a catalogue too.
-	About   func(super client.Object) (client.Object, types.NamespacedName, types.UID)
-	Mirror  bool
-	Fields  fields.Selector
-	Visible func(facts Facts, super client.Object) bool
-	Show    func(env Env, super client.Object, owner Subject, tenant client.Object) error
+	About  func(super client.Object) (client.Object, types.NamespacedName, types.UID)
+	Mirror bool
+	Fields fields.Selector
+	// Pace, PaceBurst and Urgent are those of Upward.
+	Pace, PaceBurst int
+	Urgent          func(super client.Object) bool
+	Visible         func(facts Facts, super client.Object) bool
+	Show            func(env Env, super client.Object, owner Subject, tenant client.Object) error
 
 	object client.Object
 }
@@ -101,6 +105,9 @@ func (k Downward[T]) eraseOptional(t *Translator) {
 	if k.Select != nil {
 		t.Select = func(tenant client.Object) bool { return k.Select(tenant.(T)) }
 	}
+	if k.Considered != nil {
+		t.Considered = func(super client.Object) bool { return k.Considered(super.(T)) }
+	}
 	if k.Placement != nil {
 		t.Placement = func(super, tenant client.Object) string { return k.Placement(super.(T), tenant.(T)) }
 	}
@@ -134,7 +141,7 @@ func (k Downward[T]) eraseOptional(t *Translator) {
 // Translator erases the type. It panics if a function is missing.
 func (k Upward[T]) Translator() *Translator {
 	t := &Translator{
-		Name: typeName(k.Object), Direction: Up, object: k.Object, Fields: k.Fields,
+		Name: typeName(k.Object), Direction: Up, object: k.Object, Fields: k.Fields, Pace: k.Pace, PaceBurst: k.PaceBurst,
 		// What the class shares decides who sees a catalogue.
 		Mirror: k.Mirror || k.About == nil, UsesFacts: k.About == nil,
 	}
@@ -143,6 +150,9 @@ func (k Upward[T]) Translator() *Translator {
 	}
 	if k.About != nil {
 		t.About = func(super client.Object) (client.Object, types.NamespacedName, types.UID) { return k.About(super.(T)) }
+	}
+	if k.Urgent != nil {
+		t.Urgent = func(super client.Object) bool { return k.Urgent(super.(T)) }
 	}
 	t.Visible = func(facts Facts, super client.Object) bool { return k.Visible(facts, super.(T)) }
 	t.Show = func(env Env, super client.Object, owner Subject, tenant client.Object) error {

@@ -72,3 +72,13 @@ func TestEvents(t *testing.T) {
 		})
 	}
 }
+
+// TestUrgentEvents: what goes wrong is told first.
+func TestUrgentEvents(t *testing.T) {
+	urgent := event().Translator().Urgent
+	for eventType, want := range map[string]bool{corev1.EventTypeWarning: true, corev1.EventTypeNormal: false, "": false} {
+		if got := urgent(&corev1.Event{Type: eventType}); got != want {
+			t.Errorf("%q is urgent: %v", eventType, got)
+		}
+	}
+}

@@ -253,6 +253,19 @@ func (i *Instance) Kill(t testing.TB) {
 // PID is the number by which the kernel knows the process, as long as it runs.
 func (i *Instance) PID() int { return i.process.PID() }
 
+// Freeze stops the process without ending it: its connections stay open and
+// nothing is answered, as on a machine that hangs. Thaw lets it go on.
+func (i *Instance) Freeze(t testing.TB) {
+	t.Helper()
+	i.signal(t, syscall.SIGSTOP)
+}
+
+// Thaw ends what Freeze has begun.
+func (i *Instance) Thaw(t testing.TB) {
+	t.Helper()
+	i.signal(t, syscall.SIGCONT)
+}
+
 // DataDir is where the database lies. It may be copied, or put back, while the
 // control plane is stopped.
 func (i *Instance) DataDir() string { return filepath.Join(i.Dir, "data") }

@@ -77,7 +77,8 @@ func testWriteBudget(t *testing.T, e *environment, tn *tenant) {
 	compare(t, "the tenant", tenantBefore, calls(t, tn.Instance), map[call]int{
 		{"POST", "pods", ""}:        1, // the test
 		{"POST", "pods", "binding"}: 1,
-		{"PATCH", "pods", "status"}: 2, // creating, running; a busy machine sees both at once
+		{"PUT", "pods", "status"}:   2, // creating, running; a busy machine sees both at once
+		{"PATCH", "pods", "status"}: 0,
 		{"PATCH", "pods", ""}:       0,
 		{"DELETE", "pods", ""}:      2, // the test's, and the syncer's once the super pod is gone
 		{"PUT", "pods", ""}:         0,

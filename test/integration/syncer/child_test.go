@@ -26,6 +26,10 @@ import (
 	processtest "virtualcluster.io/virtualcluster/test/framework/process"
 )
 
+// detectMutations has client-go look every second whether somebody has changed an
+// object in a cache, which all readers share, and panic then.
+const detectMutations = "KUBE_CACHE_MUTATION_DETECTOR=true"
+
 // program is the syncer as it is shipped: a process with a configuration file,
 // so that kill -9 and SIGSTOP are what they are in production.
 type program struct {
@@ -63,7 +67,7 @@ func (e *environment) newProgram(t *testing.T, configure func(*configv1alpha1.Sy
 	must(t, os.WriteFile(configFile, content, 0o600))
 	must(t, os.WriteFile(kubeconfig, e.superGate.kubeconfig(t, e.superLine.address()), 0o600))
 	p := &program{
-		root: e.root, log: filepath.Join(dir, "syncer.log"), metrics: metrics,
+		root: e.root, env: []string{detectMutations}, log: filepath.Join(dir, "syncer.log"), metrics: metrics,
 		arguments: []string{binary, "--config=" + configFile, "--kubeconfig=" + kubeconfig, "--log-format=text"},
 	}
 	t.Cleanup(func() { p.end(t) })

@@ -41,6 +41,7 @@ func TestLarge(t *testing.T) {
 	e.runFakeKubelet(t)
 	tenants := e.addTenants(t, plan.tenants)
 	p := e.newProgram(t, func(config *configv1alpha1.SyncerConfiguration) { config.LeaderElection.LeaderElect = nil })
+	p.env = nil // it is measured
 	p.start(t)
 	p.waitTenants(t, plan.tenants)
 	e.fill(t, tenants, plan.objects)

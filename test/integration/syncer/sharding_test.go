@@ -231,7 +231,7 @@ func (e *environment) startReplica(t *testing.T, pod string, shares bool) *repli
 	p := e.newProgram(t, func(config *configv1alpha1.SyncerConfiguration) {
 		config.Sharding.Enabled, config.LeaderElection.LeaderElect = shares, &elects
 	})
-	p.env = []string{leader.EnvPodName + "=" + pod}
+	p.env = append(p.env, leader.EnvPodName+"="+pod)
 	p.start(t)
 	return &replica{program: p, pod: pod}
 }

@@ -28,6 +28,7 @@ func Kind() kind.Downward[*corev1.Pod] {
 		Down:         translator.down,
 		Up:           translator.up,
 		Attach:       attach,
+		Considered:   considered,
 		Placement:    placement,
 		Bound:        bound,
 		Finished:     finished,
@@ -44,6 +45,12 @@ func (t *translator) down(ctx context.Context, env kind.Env, tenant, super *core
 		return t.update(ctx, env, tenant, super)
 	}
 	return t.create(ctx, env, tenant, super)
+}
+
+// considered reports whether a scheduler has found a node or said why there is
+// none, or why it does not look yet.
+func considered(super *corev1.Pod) bool {
+	return super.Spec.NodeName != "" || unschedulable(super)
 }
 
 // placement is the virtual node once the super cluster has chosen a real one.
