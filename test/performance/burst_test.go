@@ -124,20 +124,22 @@ func (all sides) burst(b *testing.B, pods int) lives {
 // load runs do for all sides at once and waits until all pods run.
 func (all sides) load(b *testing.B, do func(context.Context, *side) error) spans {
 	b.Helper()
-	return all.together(b, isRunning, do)
+	return joined(all.together(b, isRunning, do))
 }
 
 // clear ends all pods and removes the namespaces.
 func (all sides) clear(b *testing.B) spans {
 	b.Helper()
-	gone := all.together(b, isGone, func(ctx context.Context, s *side) error { return s.deleteAll(ctx) })
+	gone := joined(all.together(b, isGone, func(ctx context.Context, s *side) error { return s.deleteAll(ctx) }))
 	for _, s := range all {
 		s.end(b)
 	}
 	return gone
 }
 
-func (all sides) together(b *testing.B, reached func(*life) (from, to time.Time), do func(context.Context, *side) error) spans {
+// together runs do for all sides at once and returns, for each, what it took all
+// its pods to reach something.
+func (all sides) together(b *testing.B, reached func(*life) (from, to time.Time), do func(context.Context, *side) error) []spans {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), settle)
 	defer cancel()
@@ -153,9 +155,5 @@ func (all sides) together(b *testing.B, reached func(*life) (from, to time.Time)
 		})
 	}
 	must(b, group.Wait())
-	var joined spans
-	for _, one := range each {
-		joined = append(joined, one...)
-	}
-	return joined
+	return each
 }

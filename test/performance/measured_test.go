@@ -20,14 +20,23 @@ import (
 // through the syncer, or 0.
 func (w *world) measured(b *testing.B, name string, scenario func(*testing.B, *world, string) int) {
 	var before costs
-	w.begin = sync.OnceFunc(func() { before = w.costs(b) })
+	profile, saveProfiles := w.profiles(b, name)
+	w.begin = sync.OnceFunc(func() {
+		before = w.costs(b)
+		profile()
+	})
 	process, peak := w.syncer.process, w.syncer.peak(b)
 	pods := scenario(b, w, name)
+	saveProfiles()
 	// A run that is stopped leaves what it has measured.
 	defer func() { must(b, results.Write(b.Context(), filepath.FromSlash(resultFile))) }()
-	results.Note(name, "syncer's peak private memory", "MiB", peak()/(1<<20))
-	if pods == 0 || process != w.syncer.process {
+	highest := peak()
+	if process != w.syncer.process {
 		return // it was another process: its counters began anew
+	}
+	results.Note(name, "syncer's peak private memory", "MiB", highest/(1<<20))
+	if pods == 0 {
+		return
 	}
 	w.costs(b).since(before).note(name, float64(pods))
 }

@@ -44,6 +44,10 @@ func BenchmarkPods(b *testing.B) {
 		{"greedy", greedy},
 		{"failing", failing},
 		{"restart", restart},
+		{"limit", limit},
+		{"dead", dead},
+		{"100 tenants", many(100)},
+		{"1000 tenants", many(1000)},
 	} {
 		b.Run(scenario.name, func(b *testing.B) { w.measured(b, scenario.name, scenario.run) })
 	}

@@ -26,7 +26,12 @@ func run(b *testing.B, program string, arguments ...string) *processtest.Process
 
 func runFile(b *testing.B, path string, arguments ...string) *processtest.Process {
 	b.Helper()
-	logFile := filepath.Join(b.TempDir(), filepath.Base(path)+".log")
+	directory := profileDirectory()
+	if directory == "" {
+		directory = b.TempDir()
+	}
+	must(b, os.MkdirAll(directory, 0o750))
+	logFile := filepath.Join(directory, filepath.Base(path)+".log")
 	output, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	must(b, err)
 	defer output.Close()

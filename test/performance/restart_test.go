@@ -6,19 +6,25 @@ package performance
 import (
 	"context"
 	"fmt"
+	"maps"
+	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
 )
 
 // restart has the syncer begin anew with few and with 5,000 synced pods. It
-// notes how soon a new pod runs, how much is written, and what each pod takes of
-// its memory.
+// notes what it writes although nothing has changed, what each pod takes of its
+// memory, how soon a new pod runs, and how fast all pods end that are deleted at once.
 func restart(b *testing.B, w *world, name string) int {
 	const few, many = 999, 5000
 	all := w.inTenants(b, w.tenants, nil)
-	ctx, cancel := context.WithTimeout(b.Context(), 3*settle)
-	defer cancel()
 	made := 0
 	fill := func(total int) {
 		from, more := made/len(all), (total-made)/len(all)
@@ -28,45 +34,92 @@ func restart(b *testing.B, w *world, name string) int {
 		made += more * len(all)
 	}
 	fill(few)
-	fewMade := made
-	small := w.restartOnce(ctx, b, all[0], "after-few", nil)
+	small, fewMade := w.restartIdle(b), made
+	results.Note(name, fmt.Sprintf("private memory with %d pods", fewMade), "MiB", small.memory/(1<<20))
 	fill(many)
-	large := w.restartOnce(ctx, b, all[0], "after-many", func(served time.Duration, writes float64) {
-		results.Note(name, fmt.Sprintf("start with %d pods until a new one runs", made), "s", served.Seconds())
-		results.Note(name, "writes until it rests, those for the new pod and its own Lease among them", "", writes)
-	})
-	results.Note(name, fmt.Sprintf("private memory with %d pods", fewMade), "MiB", small/(1<<20))
-	results.Note(name, fmt.Sprintf("private memory with %d pods", made), "MiB", large/(1<<20))
-	results.Note(name, "memory a further pod", "KiB", (large-small)/float64(made-fewMade)/1024)
-	all.clear(b)
+	large := w.restartIdle(b)
+	results.Note(name, fmt.Sprintf("private memory with %d pods", made), "MiB", large.memory/(1<<20))
+	results.Note(name, "memory a further pod", "KiB", (large.memory-small.memory)/float64(made-fewMade)/1024)
+	for _, cluster := range slices.Sorted(maps.Keys(large.writes)) {
+		results.Note(name, "writes to "+cluster+" although nothing has changed", "", large.writes[cluster])
+	}
+	results.Note(name, fmt.Sprintf("start with %d pods until a new one runs", made), "s", w.restartServing(b, all[0]).Seconds())
+	gone := all.clear(b)
+	results.Note("deletion", fmt.Sprintf("of %d pods at once", len(gone)), "pods/s", gone.rate())
+	results.Note("deletion", fmt.Sprintf("of %d pods at once, until the last is gone", len(gone)), "s", gone.length().Seconds())
 	return 0
 }
 
-// restartOnce stops the syncer, starts it, waits until it rests and then for a
-// new pod. It returns the memory at rest.
-func (w *world) restartOnce(ctx context.Context, b *testing.B, s *side, pod string, tell func(served time.Duration, writes float64)) float64 {
+// atRest is what a syncer has needed that began anew, until it rested.
+type atRest struct {
+	memory float64            // bytes
+	writes map[string]float64 // by cluster, without those that keep its Lease
+}
+
+// restartIdle stops the syncer, starts it, and waits until it rests. Nothing else happens.
+func (w *world) restartIdle(b *testing.B) atRest {
 	b.Helper()
 	w.syncer.stop(b)
-	must(b, s.create(ctx, pod))
+	renewals := w.countRenewals(b)
+	w.syncer.start()
+	w.waitSynced(b)
+	w.waitRest(b)
+	rest := atRest{writes: map[string]float64{"super": 0, "tenants": 0}}
+	until(b, "the Lease was not renewed meanwhile", func(context.Context) error {
+		before := renewals()
+		clear(rest.writes)
+		for call, n := range w.syncer.calls(b, w.super.Config.Host) {
+			if cluster, method, _ := strings.Cut(call, " "); method != http.MethodGet {
+				rest.writes[cluster] += n
+			}
+		}
+		rest.writes["super"] -= before
+		rest.writes["tenants"] += 0 // noted even if there is none
+		if after := renewals(); after != before {
+			return fmt.Errorf("%v renewals, then %v", before, after)
+		}
+		return nil
+	})
+	var err error
+	rest.memory, err = w.syncer.memory()
+	must(b, err)
+	return rest
+}
+
+// countRenewals returns what says how often the syncer's Lease was written from now on.
+func (w *world) countRenewals(b *testing.B) (count func() float64) {
+	b.Helper()
+	leases := clientset(b, w.super.Config).CoordinationV1().Leases(configv1alpha1.DefaultPlatformNamespace)
+	list, err := leases.List(b.Context(), metav1.ListOptions{})
+	must(b, err)
+	watcher, err := leases.Watch(b.Context(), metav1.ListOptions{ResourceVersion: list.ResourceVersion})
+	must(b, err)
+	b.Cleanup(watcher.Stop)
+	var n atomic.Int64
+	go func() {
+		for range watcher.ResultChan() {
+			n.Add(1)
+		}
+	}()
+	return func() float64 { return float64(n.Load()) }
+}
+
+// restartServing stops the syncer, has a tenant make a pod, starts the syncer and
+// returns how long it takes until the pod runs.
+func (w *world) restartServing(b *testing.B, s *side) time.Duration {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), settle)
+	defer cancel()
+	w.syncer.stop(b)
+	must(b, s.create(ctx, "after"))
 	began := time.Now()
 	w.syncer.start()
 	_, err := s.wait(ctx, isRunning)
 	must(b, err)
 	served := time.Since(began)
-	w.waitSynced(b, len(w.tenants))
+	w.waitSynced(b)
 	w.waitRest(b)
-	writes := 0.0
-	for call, n := range w.syncer.calls(b, w.super.Config.Host) {
-		if !strings.HasSuffix(call, " GET") {
-			writes += n
-		}
-	}
-	if tell != nil {
-		tell(served, writes)
-	}
-	memory, err := w.syncer.memory()
-	must(b, err)
-	return memory
+	return served
 }
 
 // waitRest waits until the syncer has nothing to do.

@@ -38,6 +38,7 @@ type side struct {
 	mu     sync.Mutex
 	pods   map[string]*life
 	failed error
+	heard  func(pod *corev1.Pod, gone bool)
 }
 
 // life is what was seen of a pod.
@@ -98,8 +99,17 @@ func (s *side) follow(watcher watch.Interface) {
 			case pod.Status.Phase == corev1.PodRunning && l.running.IsZero():
 				l.running = now
 			}
+			if s.heard != nil {
+				s.heard(pod, event.Type == watch.Deleted)
+			}
 		})
 	}
+}
+
+// hear has heard called for everything that the watch shows from now on. It must
+// not wait, nor look at the side.
+func (s *side) hear(heard func(pod *corev1.Pod, gone bool)) {
+	s.note(func() { s.heard = heard })
 }
 
 // note changes what is known.

@@ -16,6 +16,9 @@ func (s span) length() time.Duration { return s.to.Sub(s.from) }
 // spans are those of many pods.
 type spans []span
 
+// joined are the spans of several sides.
+func joined(each []spans) spans { return slices.Concat(each...) }
+
 // length is the time from the first beginning to the last end.
 func (s spans) length() time.Duration {
 	first := slices.MinFunc(s, func(a, b span) int { return a.from.Compare(b.from) })

@@ -60,9 +60,8 @@ func (s *side) after(ctx context.Context, asked int) error {
 // greedy has one tenant make 1,000 pods, and two others 20 each in the middle of that.
 func greedy(b *testing.B, w *world, name string) int {
 	const many, few = 1000, 20
-	share := func(all sides) (spans, spans) {
-		var modest spans
-		all.load(b, func(ctx context.Context, s *side) error {
+	share := func(all sides) (modest spans) {
+		each := all.together(b, isRunning, func(ctx context.Context, s *side) error {
 			if s == all[0] {
 				return s.createAll(ctx, many)
 			}
@@ -71,15 +70,11 @@ func greedy(b *testing.B, w *world, name string) int {
 			}
 			return s.createAll(ctx, few)
 		})
-		for _, s := range all[1:] {
-			one, err := s.wait(b.Context(), isRunning)
-			must(b, err)
-			modest = append(modest, one...)
-		}
-		return modest, all.clear(b)
+		all.clear(b)
+		return joined(each[1:])
 	}
-	direct, _ := share(w.inSuper(b, len(w.tenants), nil))
-	through, _ := share(w.inTenants(b, w.tenants, nil))
+	direct := share(w.inSuper(b, len(w.tenants), nil))
+	through := share(w.inTenants(b, w.tenants, nil))
 	latencies(name, "create to Running of the two others", direct, through)
 	return many + few*(len(w.tenants)-1)
 }

@@ -30,6 +30,7 @@ type syncer struct {
 	binary    string
 	arguments []string
 	metrics   string
+	profiling string
 	process   *processtest.Process
 }
 
@@ -44,6 +45,10 @@ func (w *world) startSyncer(b *testing.B) {
 	}
 	config := &configv1alpha1.SyncerConfiguration{}
 	config.Metrics.BindAddress, config.Health.BindAddress = s.metrics, "0"
+	if profileDirectory() != "" {
+		s.profiling = freeAddress(b)
+		config.Profiling.BindAddress = s.profiling
+	}
 	must(b, configv1alpha1.Load("", config))
 	content, err := yaml.Marshal(config)
 	must(b, err)
@@ -53,7 +58,7 @@ func (w *world) startSyncer(b *testing.B) {
 	s.arguments = []string{"--config=" + configFile, "--kubeconfig=" + kubeconfig}
 	w.syncer = s
 	s.start()
-	w.waitSynced(b, len(w.tenants))
+	w.waitSynced(b)
 }
 
 func (s *syncer) start() { s.process = runFile(s.root, s.binary, s.arguments...) }

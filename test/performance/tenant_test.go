@@ -42,40 +42,45 @@ func (w *world) addTenants(b *testing.B, n int) {
 		}
 		_, err := tn.client.CoreV1().Nodes().Create(b.Context(), node, metav1.CreateOptions{})
 		must(b, err)
-		tn.vc = w.publish(b, fmt.Sprintf("tenant-%d", i), instance.Kubeconfig, serviceCIDR)
+		tn.vc, err = w.publish(b.Context(), fmt.Sprintf("tenant-%d", i), instance.Kubeconfig, serviceCIDR)
+		must(b, err)
 		tn.names = names.Tenant{ID: string(tn.vc.UID), Name: tn.vc.Name}
 		w.tenants = append(w.tenants, tn)
 	}
 }
 
 // publish makes a VirtualCluster look as vc-manager leaves it.
-func (w *world) publish(b *testing.B, name string, kubeconfig []byte, serviceCIDR string) *tenancyv1alpha1.VirtualCluster {
-	b.Helper()
+func (w *world) publish(ctx context.Context, name string, kubeconfig []byte, serviceCIDR string) (*tenancyv1alpha1.VirtualCluster, error) {
 	vc := &tenancyv1alpha1.VirtualCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
-	must(b, w.superClient.Create(b.Context(), vc))
+	if err := w.superClient.Create(ctx, vc); err != nil {
+		return nil, err
+	}
 	namespace := names.Tenant{ID: string(vc.UID), Name: name}.ControlPlaneNamespace()
-	must(b, w.superClient.Create(b.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
-	must(b, w.superClient.Create(b.Context(), &corev1.Secret{
+	if err := w.superClient.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		return nil, err
+	}
+	if err := w.superClient.Create(ctx, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: tenancyv1alpha1.SecretSyncerKubeconfig},
 		Data:       map[string][]byte{tenancyv1alpha1.KeyKubeconfig: kubeconfig},
-	}))
+	}); err != nil {
+		return nil, err
+	}
 	before := vc.DeepCopy()
 	vc.Status.ControlPlane = &tenancyv1alpha1.ControlPlaneStatus{Namespace: namespace, Addresses: []string{"192.0.2.1"}}
 	vc.Status.Network = &tenancyv1alpha1.NetworkStatus{ServiceCIDR: serviceCIDR}
 	meta.SetStatusCondition(&vc.Status.Conditions, metav1.Condition{
 		Type: tenancyv1alpha1.ConditionControlPlaneReady, Status: metav1.ConditionTrue, Reason: tenancyv1alpha1.ReasonReady,
 	})
-	must(b, w.superClient.Status().Patch(b.Context(), vc, client.MergeFrom(before)))
-	return vc
+	return vc, w.superClient.Status().Patch(ctx, vc, client.MergeFrom(before))
 }
 
-// waitSynced waits until the syncer serves so many VirtualClusters.
-func (w *world) waitSynced(b *testing.B, n int) {
+// waitSynced waits until the syncer serves all tenants.
+func (w *world) waitSynced(b *testing.B) {
 	b.Helper()
 	until(b, "the tenants are synced", func(ctx context.Context) error {
 		synced, err := w.syncer.metric(ctx, "virtualcluster_syncer_tenants_synced")
-		if err == nil && int(synced) != n {
-			err = fmt.Errorf("%v of %d", synced, n)
+		if err == nil && int(synced) != w.tenantCount() {
+			err = fmt.Errorf("%v of %d", synced, w.tenantCount())
 		}
 		return err
 	})

@@ -42,7 +42,10 @@ type world struct {
 	super       *controlplanetest.Instance
 	superClient client.WithWatch
 	tenants     []*tenant
+	fakes       *fakeTenants
+	fakeTenants int
 	syncer      *syncer
+	base        *baseline
 
 	programs map[string]*processtest.Process
 
@@ -55,7 +58,7 @@ func newWorld(b *testing.B) *world {
 	b.Helper()
 	super := controlplanetest.Start(b, controlplanetest.Options{Role: controlplanetest.RoleSuper})
 	controlplanetest.InstallCRDs(b, super.Config)
-	w := &world{super: super}
+	w := &world{super: super, fakes: newFakeTenants(b)}
 	scheme := runtime.NewScheme()
 	must(b, clientgoscheme.AddToScheme(scheme))
 	must(b, tenancyv1alpha1.AddToScheme(scheme))
