@@ -24,10 +24,11 @@ test-faults: bin/kube ## Break what the syncer depends on, with many objects and
 	SYNCER_TEST=full go test -count=1 -timeout 40m -v -skip '^TestJournal' ./test/integration/syncer/
 
 BENCH ?= .
+BENCH_PROFILES ?=
 
 .PHONY: bench
-bench: bin/kube bin/kwok ## Measure the syncer beside the super cluster itself. BENCH chooses scenarios. Takes 12 minutes.
-	go test -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 40m ./test/performance
+bench: bin/kube bin/kwok ## Measure the syncer beside the super cluster itself, 15 minutes. BENCH chooses scenarios, BENCH_PROFILES=DIR keeps profiles and logs.
+	BENCH_PROFILES='$(abspath $(BENCH_PROFILES))' go test -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 40m ./test/performance
 
 .PHONY: bench-check
 bench-check: ## Fail when a figure of the last `make bench` passes its limit in git.

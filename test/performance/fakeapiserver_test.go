@@ -35,12 +35,11 @@ type fakeTenants struct {
 	unknown map[string]int
 }
 
-func newFakeTenants(b *testing.B) *fakeTenants {
+func newFakeTenants(b testing.TB) *fakeTenants {
 	b.Helper()
 	f := &fakeTenants{tenants: map[string]*fakeTenant{}, unknown: map[string]int{}}
 	f.server = httptest.NewUnstartedServer(http.HandlerFunc(f.serve))
 	f.server.EnableHTTP2 = true
-	f.server.Config.ErrorLog = nil
 	f.server.StartTLS()
 	b.Cleanup(func() {
 		f.server.CloseClientConnections()

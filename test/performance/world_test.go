@@ -32,7 +32,7 @@ const (
 	nodes = 20
 	// settle is how long anything may take that a scenario waits for between its
 	// measurements.
-	settle = 3 * time.Minute
+	settle = 5 * time.Minute
 	// serviceRange is the tenants'; each gets a slice of it.
 	serviceRange = "10.112.0.0/12"
 )
