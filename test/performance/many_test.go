@@ -42,6 +42,7 @@ func many(total int) func(*testing.B, *world, string) int {
 		results.Note(name, "until all are synced", "s", time.Since(began).Seconds())
 		w.waitRest(b)
 		results.Note(name, "until the syncer rests", "s", time.Since(began).Seconds())
+		w.begin() // the profile shows them idle
 		w.idles(b, name)
 		memory, err := w.syncer.memory()
 		must(b, err)
