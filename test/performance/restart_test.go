@@ -127,7 +127,7 @@ func (w *world) waitRest(b *testing.B) {
 	b.Helper()
 	const rest = 3 * time.Second
 	last, changed := -1.0, time.Now()
-	until(b, "the syncer rests", func(ctx context.Context) error {
+	untilEvery(b, scrapeInterval, "the syncer rests", func(ctx context.Context) error {
 		n, err := w.syncer.metric(ctx, "virtualcluster_syncer_reconciles_total")
 		if err != nil {
 			return err

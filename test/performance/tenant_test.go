@@ -77,7 +77,7 @@ func (w *world) publish(ctx context.Context, name string, kubeconfig []byte, ser
 // waitSynced waits until the syncer serves all tenants.
 func (w *world) waitSynced(b *testing.B) {
 	b.Helper()
-	until(b, "the tenants are synced", func(ctx context.Context) error {
+	untilEvery(b, scrapeInterval, "the tenants are synced", func(ctx context.Context) error {
 		synced, err := w.syncer.metric(ctx, "virtualcluster_syncer_tenants_synced")
 		if err == nil && int(synced) != w.tenantCount() {
 			err = fmt.Errorf("%v of %d", synced, w.tenantCount())

@@ -128,8 +128,14 @@ func isReady(node *corev1.Node) bool {
 // until waits for a condition.
 func until(b *testing.B, what string, check func(context.Context) error) {
 	b.Helper()
+	untilEvery(b, lookInterval, what, check)
+}
+
+// untilEvery waits for a condition that it costs something to look at.
+func untilEvery(b *testing.B, interval time.Duration, what string, check func(context.Context) error) {
+	b.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(b.Context(), 20*time.Millisecond, settle, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(b.Context(), interval, settle, true, func(ctx context.Context) (bool, error) {
 		last = check(ctx)
 		return last == nil, nil
 	})
