@@ -80,6 +80,11 @@ func (w *world) restartIdle(b *testing.B) atRest {
 		}
 		return nil
 	})
+	must(b, w.syncer.samples(b.Context(), func(series string, value float64) {
+		if what, ok := strings.CutPrefix(series, "virtualcluster_syncer_writes_total"); ok && value > 0 {
+			b.Logf("%v writes although nothing has changed: %s", value, what)
+		}
+	}))
 	var err error
 	rest.memory, err = w.syncer.memory()
 	must(b, err)
