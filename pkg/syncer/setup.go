@@ -79,7 +79,8 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 	superConfig.Wrap(engine.HandBackThrottling)
 	superConfig.QPS, superConfig.Burst = float32(config.ClientConnection.QPS), int(config.ClientConnection.Burst)
 	all := kinds.All()
-	options := managerOptions(scheme, all, config)
+	transforms := stored.NewTransforms()
+	options := managerOptions(scheme, all, transforms, config)
 	var replicas *shard.Group // nil: this replica serves all tenants
 	var term *leader.Term
 	if config.Sharding.Enabled {
@@ -94,14 +95,14 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
-	return setup(ctx, mgr, all, replicas, sole(replicas, term), config)
+	return setup(ctx, mgr, all, replicas, sole(replicas, term), transforms, config)
 }
 
-func managerOptions(scheme *runtime.Scheme, all []*kind.Translator, config *configv1alpha1.SyncerConfiguration) ctrl.Options {
+func managerOptions(scheme *runtime.Scheme, all []*kind.Translator, transforms *stored.Transforms, config *configv1alpha1.SyncerConfiguration) ctrl.Options {
 	skipNameValidation := true // a process may hold a second syncer, as tests do
 	options := ctrl.Options{
 		Scheme:                 scheme,
-		Cache:                  superCache(all),
+		Cache:                  superCache(all, transforms),
 		NewClient:              newClient,
 		Metrics:                metricsserver.Options{BindAddress: config.Metrics.BindAddress},
 		HealthProbeBindAddress: config.Health.BindAddress,
@@ -112,11 +113,11 @@ func managerOptions(scheme *runtime.Scheme, all []*kind.Translator, config *conf
 }
 
 // setup adds the parts to the manager. It is the only place that joins them.
-func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, replicas *shard.Group, sole func(id string) bool, config *configv1alpha1.SyncerConfiguration) (mcmanager.Manager, error) {
+func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, replicas *shard.Group, sole func(id string) bool, transforms *stored.Transforms, config *configv1alpha1.SyncerConfiguration) (mcmanager.Manager, error) {
 	tenants := fleet.New(fleet.Options{
 		MetaReader:    mgr.GetClient(),
 		SecretReader:  mgr.GetAPIReader(),
-		Cluster:       tenantCluster(mgr.GetScheme()),
+		Cluster:       tenantCluster(mgr.GetScheme(), transforms),
 		UserAgent:     "virtualcluster-syncer",
 		QPS:           float32(config.TenantConnection.QPS),
 		Burst:         int(config.TenantConnection.Burst),
@@ -153,6 +154,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, all []*kind.Translator, replic
 		lifecycles.SetupWithManager(mgr),
 		mgr.AddHealthzCheck("ping", func(*http.Request) error { return nil }),
 		mgr.AddReadyzCheck("ping", func(*http.Request) error { return nil }),
+		mgr.Add(newHeap()),
 		share(mgr, replicas, tenants),
 	)
 }
@@ -207,7 +209,7 @@ func newScheme() (*runtime.Scheme, error) {
 // superCache holds, of the kinds that go down, only what the syncer stamped: a
 // watch for each kind, however many tenants there are, and nothing of the
 // super cluster's own. Of the kinds that go up it holds what the kind asks for.
-func superCache(all []*kind.Translator) cache.Options {
+func superCache(all []*kind.Translator, transforms *stored.Transforms) cache.Options {
 	byObject := map[client.Object]cache.ByObject{}
 	for _, k := range all {
 		switch {
@@ -217,15 +219,15 @@ func superCache(all []*kind.Translator) cache.Options {
 			byObject[k.New()] = cache.ByObject{Field: k.Fields, UnsafeDisableDeepCopy: shared()}
 		}
 	}
-	return cache.Options{DefaultTransform: stored.Transform(), ByObject: byObject}
+	return cache.Options{DefaultTransform: transforms.Transform(), ByObject: byObject}
 }
 
 // tenantCluster configures the client and the cache of each tenant.
-func tenantCluster(scheme *runtime.Scheme) cluster.Option {
+func tenantCluster(scheme *runtime.Scheme, transforms *stored.Transforms) cluster.Option {
 	return func(o *cluster.Options) {
 		o.Scheme = scheme
 		o.NewClient = newClient
-		o.Cache.DefaultTransform = stored.Transform()
+		o.Cache.DefaultTransform = transforms.Transform()
 		o.Cache.DefaultUnsafeDisableDeepCopy = shared()
 	}
 }

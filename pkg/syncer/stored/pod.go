@@ -6,38 +6,57 @@ package stored
 
 import (
 	"unique"
+	"unsafe"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
 	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
 )
 
-// Transform is the transform of every cache: it leaves out who wrote which field,
-// which the syncer never asks, and has a pod share the strings that it has in
-// common with others. A decoder makes a new string of every word; of a small
-// pod's bytes those that others have, too, are a quarter.
-func Transform() cache.TransformFunc {
+// Transforms makes the transforms of caches whose objects share what they have
+// in common. It is safe for concurrent use.
+type Transforms struct{ pool *pool }
+
+// NewTransforms returns the transforms of the caches of one process.
+func NewTransforms() *Transforms { return &Transforms{pool: newPool()} }
+
+// Transform leaves out who wrote which field, which the syncer never asks, and
+// has pods and events share what they have in common with others. A decoder makes
+// everything anew, but the pods of a Deployment differ in little more than their
+// names, and a pod of a tenant from its own in the super cluster hardly in more.
+func (t *Transforms) Transform() cache.TransformFunc {
 	strip := ctrlcache.TransformStripManagedFields()
 	return func(object any) (any, error) {
 		object, err := strip(object)
-		if pod, ok := object.(*corev1.Pod); ok && err == nil {
-			internPod(pod)
+		if err != nil {
+			return object, err
 		}
-		return object, err
+		switch object := object.(type) {
+		case *corev1.Pod:
+			internPod(object)
+			sharePod(t.pool, object)
+		case *corev1.Event:
+			internEvent(object)
+		}
+		return object, nil
 	}
 }
 
 // share replaces strings by equal ones that others hold already. What nobody
-// holds any more is collected.
+// holds any more is collected. A string that is shared already is not written
+// again: an informer may have an object transformed twice, and others may be
+// reading by then what it has in common with them.
 func share[S ~string](strings ...*S) {
 	for _, s := range strings {
-		*s = S(unique.Make(string(*s)).Value())
+		if shared := unique.Make(string(*s)).Value(); unsafe.StringData(shared) != unsafe.StringData(string(*s)) {
+			*s = S(shared)
+		}
 	}
 }
 
 func internPod(pod *corev1.Pod) {
 	share(&pod.Namespace, &pod.GenerateName)
-	pod.Labels, pod.Annotations = internMap(pod.Labels), internMap(pod.Annotations)
+	pod.Labels, pod.Annotations = internMap(pod.Labels), internKeys(pod.Annotations)
 	spec, status := &pod.Spec, &pod.Status
 	share(&spec.NodeName, &spec.ServiceAccountName, &spec.DeprecatedServiceAccount, &spec.SchedulerName, &spec.Subdomain, &spec.PriorityClassName)
 	share(&spec.RestartPolicy)
@@ -92,8 +111,15 @@ func internStatus(status *corev1.PodStatus) {
 	}
 }
 
+func internEvent(event *corev1.Event) {
+	share(&event.Namespace, &event.Reason, &event.Type, &event.Action, &event.ReportingController, &event.ReportingInstance)
+	share(&event.Source.Component, &event.Source.Host)
+	about := &event.InvolvedObject
+	share(&about.Kind, &about.APIVersion, &about.Namespace, &about.FieldPath)
+}
+
 // internMap returns a map with the same content, whose keys are shared, and
-// values too: most labels and annotations are those of a whole Deployment.
+// values too: labels are mostly those of a whole Deployment.
 func internMap(m map[string]string) map[string]string {
 	if m == nil {
 		return nil
@@ -101,6 +127,20 @@ func internMap(m map[string]string) map[string]string {
 	interned := make(map[string]string, len(m))
 	for key, value := range m {
 		share(&key, &value)
+		interned[key] = value
+	}
+	return interned
+}
+
+// internKeys is internMap without the values: annotations name what they are of,
+// and to look for others that have the same takes more than it saves.
+func internKeys(m map[string]string) map[string]string {
+	if m == nil {
+		return nil
+	}
+	interned := make(map[string]string, len(m))
+	for key, value := range m {
+		share(&key)
 		interned[key] = value
 	}
 	return interned
