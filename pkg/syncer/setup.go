@@ -229,6 +229,7 @@ func tenantCluster(scheme *runtime.Scheme, transforms *stored.Transforms) cluste
 		o.NewClient = newClient
 		o.Cache.DefaultTransform = transforms.Transform()
 		o.Cache.DefaultUnsafeDisableDeepCopy = shared()
+		o.Cache.NewInformer = stored.NewInformer
 	}
 }
 
