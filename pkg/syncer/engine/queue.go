@@ -44,6 +44,9 @@ type queueOptions struct {
 	baseDelay, maxDelay time.Duration
 }
 
+// manyItems is how many items make a map that is worth replacing.
+const manyItems = 1024
+
 // fairQueue is a work queue that serves tenants in turn, each as often as its
 // weight says. Like client-go's it holds an item once, hands it to one worker at
 // a time, and runs it again if it was added meanwhile. Retries and delays belong
@@ -54,6 +57,7 @@ type fairQueue struct {
 	mu       sync.Mutex
 	nonEmpty *sync.Cond
 	items    map[request]*item
+	most     int // items at once since the map was made
 	lanes    map[string]*lane
 	ready    readyLanes // lanes that may be served
 	turns    uint64     // lanes that were ever listed: the order among equals
@@ -215,7 +219,9 @@ func (q *fairQueue) pop(l *lane) (request, bool) {
 	for _, entries := range []*[]request{&l.finish, &l.begin} {
 		for len(*entries) > 0 && (entries == &l.finish || !l.window.full()) {
 			r := (*entries)[0]
-			*entries = (*entries)[1:]
+			if *entries = (*entries)[1:]; len(*entries) == 0 {
+				*entries = nil // what a burst took is given back
+			}
 			if it := q.items[r]; it != nil && it.queued {
 				if entries == &l.begin {
 					l.window.enter(r, q.options.clock.Now())
@@ -245,10 +251,19 @@ func (q *fairQueue) Done(r request) {
 	}
 	q.list(l)
 	if !it.queued && !it.late && it.timer == nil && it.failures == 0 {
-		delete(q.items, r)
+		q.clear(r)
 	}
 	if l.dropped && l.inFlight == 0 {
 		delete(q.lanes, r.Tenant)
+	}
+}
+
+// clear forgets an item. A map keeps the room that it has once had: one that a
+// burst has filled is replaced when it is empty.
+func (q *fairQueue) clear(r request) {
+	delete(q.items, r)
+	if q.most = max(q.most, len(q.items)); len(q.items) == 0 && q.most > manyItems {
+		q.items, q.most = map[request]*item{}, 0
 	}
 }
 

@@ -80,7 +80,7 @@ func running(t *testing.T, source cache.ListerWatcher, handlers ...cache.Resourc
 
 func TestInformerTellsWhatHappens(t *testing.T) {
 	source := cachetesting.NewFakeControllerSource()
-	defer source.Shutdown()
+	t.Cleanup(source.Shutdown)
 	source.Add(configMap("a", "1"))
 	h := make(heard, 100)
 	i, _ := running(t, source, h)
@@ -99,7 +99,7 @@ func TestInformerTellsWhatHappens(t *testing.T) {
 
 func TestInformerIsSyncedWhenItsHandlersAre(t *testing.T) {
 	source := cachetesting.NewFakeControllerSource()
-	defer source.Shutdown()
+	t.Cleanup(source.Shutdown)
 	source.Add(configMap("a", "1"))
 	h := make(heard) // the handler is slow
 	i, _ := running(t, source, h)
@@ -120,7 +120,7 @@ func TestInformerIsSyncedWhenItsHandlersAre(t *testing.T) {
 
 func TestInformerTellsALateHandlerWhatIsThere(t *testing.T) {
 	source := cachetesting.NewFakeControllerSource()
-	defer source.Shutdown()
+	t.Cleanup(source.Shutdown)
 	source.Add(configMap("a", "1"))
 	first, late := make(heard, 100), make(heard, 100)
 	i, stop := running(t, source, first)
@@ -154,7 +154,7 @@ func TestInformerTellsALateHandlerWhatIsThere(t *testing.T) {
 // TestAHandlerMayAsk: it looks into caches, its own among them.
 func TestAHandlerMayAsk(t *testing.T) {
 	source := cachetesting.NewFakeControllerSource()
-	defer source.Shutdown()
+	t.Cleanup(source.Shutdown)
 	asked := make(chan int, 100)
 	var i cache.SharedIndexInformer
 	handler := cache.ResourceEventHandlerFuncs{AddFunc: func(any) {
