@@ -29,6 +29,7 @@ const (
 type changes struct {
 	mu    sync.Mutex
 	since map[request]time.Time
+	most  int // at once since the map was made
 }
 
 func newChanges() *changes { return &changes{since: map[request]time.Time{}} }
@@ -39,6 +40,7 @@ func (c *changes) saw(r request, now time.Time) {
 	defer c.mu.Unlock()
 	if _, ok := c.since[r]; !ok {
 		c.since[r] = now
+		c.most = max(c.most, len(c.since))
 	}
 }
 
@@ -48,6 +50,9 @@ func (c *changes) take(r request) (time.Time, bool) {
 	defer c.mu.Unlock()
 	since, ok := c.since[r]
 	delete(c.since, r)
+	if len(c.since) == 0 && c.most > manyItems {
+		c.since, c.most = map[request]time.Time{}, 0 // see fairQueue.clear
+	}
 	return since, ok
 }
 
