@@ -23,6 +23,8 @@ const (
 	maxGCPercent, minGCPercent = 100, 25
 	// gcLookInterval is the time between two looks at what is in use.
 	gcLookInterval = time.Second
+	// quiet is how little is made between two looks while nothing happens, in bytes.
+	quiet = 2 << 20
 )
 
 // heap keeps garbage from growing with what is in use. Go collects when there is
@@ -32,10 +34,17 @@ type heap struct {
 	clock      clock.WithTicker
 	inUse      func() uint64
 	setPercent func(percent int)
+	// made is what was ever allocated, in bytes, and giveBack returns to the
+	// machine what is not in use.
+	made     func() uint64
+	giveBack func()
 }
 
 func newHeap() *heap {
-	return &heap{clock: clock.RealClock{}, inUse: inUse, setPercent: func(percent int) { debug.SetGCPercent(percent) }}
+	return &heap{
+		clock: clock.RealClock{}, inUse: inUse, setPercent: func(percent int) { debug.SetGCPercent(percent) },
+		made: made, giveBack: debug.FreeOSMemory,
+	}
 }
 
 // Start implements manager.Runnable.
@@ -45,7 +54,7 @@ func (h *heap) Start(ctx context.Context) error {
 	}
 	ticker := h.clock.NewTicker(gcLookInterval)
 	defer ticker.Stop()
-	last := maxGCPercent
+	last, busy, before := maxGCPercent, true, h.made()
 	for {
 		select {
 		case <-ctx.Done():
@@ -58,7 +67,27 @@ func (h *heap) Start(ctx context.Context) error {
 			h.setPercent(percent)
 			last = percent
 		}
+		// What a burst leaves would be returned within minutes. Once is enough until
+		// there is another: what is returned must be asked for again.
+		now := h.made()
+		if still := now-before < quiet; still && busy {
+			h.giveBack()
+			busy = false
+		} else if now-before > garbageRoom/4 {
+			busy = true
+		}
+		before = h.made()
 	}
+}
+
+// made is what was ever allocated.
+func made() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindUint64 {
+		return 0
+	}
+	return sample[0].Value.Uint64()
 }
 
 // NeedLeaderElection says that a standby has caches, too.

@@ -45,7 +45,10 @@ func TestHeapFollowsWhatIsInUse(t *testing.T) {
 	t.Setenv("GOGC", "")
 	clock := testingclock.NewFakeClock(time.Now())
 	now, set := make(chan uint64), make(chan int, 10)
-	h := &heap{clock: clock, inUse: func() uint64 { return <-now }, setPercent: func(percent int) { set <- percent }}
+	h := &heap{
+		clock: clock, inUse: func() uint64 { return <-now }, setPercent: func(percent int) { set <- percent },
+		made: func() uint64 { return 0 }, giveBack: func() {},
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- h.Start(ctx) }()
@@ -75,5 +78,38 @@ func TestHeapLeavesItToTheEnvironment(t *testing.T) {
 	h := &heap{clock: testingclock.NewFakeClock(time.Now()), inUse: func() uint64 { return 1 << 30 }, setPercent: func(int) { t.Error("changed") }}
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestHeapGivesBackOnce: after a burst, and not while nothing happens after it.
+func TestHeapGivesBackOnce(t *testing.T) {
+	t.Setenv("GOGC", "")
+	clock := testingclock.NewFakeClock(time.Now())
+	step, total := make(chan uint64), uint64(0)
+	var given []uint64
+	h := &heap{
+		clock: clock, setPercent: func(int) {},
+		inUse: func() uint64 {
+			total += <-step
+			return 1
+		},
+		made: func() uint64 { return total }, giveBack: func() { given = append(given, total) },
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- h.Start(ctx) }()
+	for !clock.HasWaiters() {
+		runtime.Gosched()
+	}
+	for _, made := range []uint64{100 << 20, 100 << 20, 1, 1, 4 << 20, 1, 50 << 20, 1, 1} {
+		clock.Step(gcLookInterval)
+		step <- made
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]uint64{200<<20 + 1, 254<<20 + 4}, given); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
