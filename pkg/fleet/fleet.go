@@ -39,6 +39,8 @@ type Options struct {
 	QPS   float32
 	Burst int
 	// ProbeInterval is the time between two probes of a connected tenant. Default 5 s.
+	// It is longer with very many tenants, for those whose last probe succeeded: all
+	// together are probed 25 times in a second at most.
 	ProbeInterval time.Duration
 	// ProbeFailures in a row disengage a tenant. Default 3.
 	ProbeFailures int

@@ -116,8 +116,8 @@ func (m *member) watch(ctx context.Context, cl cluster.Cluster, kubeconfig []byt
 	if err != nil {
 		return err
 	}
-	ticker := m.fleet.options.Clock.NewTicker(m.fleet.options.ProbeInterval)
-	defer ticker.Stop()
+	timer := m.fleet.options.Clock.NewTimer(m.fleet.untilProbe(0))
+	defer timer.Stop()
 	for failures := 0; ; {
 		select {
 		case <-ctx.Done():
@@ -128,16 +128,15 @@ func (m *member) watch(ctx context.Context, cl cluster.Cluster, kubeconfig []byt
 				return errKubeconfig
 			}
 			continue
-		case <-ticker.C():
+		case <-timer.C():
 		}
 		err := prober.probe(ctx)
 		if err == nil {
 			failures = 0
-			continue
-		}
-		if failures++; failures >= m.fleet.options.ProbeFailures {
+		} else if failures++; failures >= m.fleet.options.ProbeFailures {
 			return fmt.Errorf("%w: %w", errProbe, err)
 		}
+		timer.Reset(m.fleet.untilProbe(failures))
 	}
 }
 

@@ -76,6 +76,8 @@ type TenantConnection struct {
 	// burst is how many requests may go out to one tenant at once. Default 400.
 	Burst int32 `json:"burst,omitempty"`
 	// probeInterval is the time between two probes of a connected tenant. Default 5s.
+	// With very many tenants it is longer for those that are well, so that all
+	// together are probed 25 times in a second at most.
 	ProbeInterval metav1.Duration `json:"probeInterval,omitempty"`
 	// probeFailures in a row make a tenant count as unreachable. Default 3.
 	ProbeFailures int32 `json:"probeFailures,omitempty"`
