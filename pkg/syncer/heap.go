@@ -18,8 +18,9 @@ const (
 	// garbageRoom is how much garbage may lie beside what is in use before it is
 	// collected, in bytes.
 	garbageRoom = 32 << 20
-	// With little in use, collecting twice as often costs next to nothing; with much,
-	// each collection looks at all of it.
+	// With little in use Go's own measure takes less; with much, each collection looks
+	// at all of it. (200 % with little costs a burst of 999 pods 23 MiB more and 4 %
+	// less processor time.)
 	maxGCPercent, minGCPercent = 100, 25
 	// gcLookInterval is the time between two looks at what is in use.
 	gcLookInterval = time.Second
@@ -54,27 +55,27 @@ func (h *heap) Start(ctx context.Context) error {
 	}
 	ticker := h.clock.NewTicker(gcLookInterval)
 	defer ticker.Stop()
-	last, busy, before := maxGCPercent, true, h.made()
+	last, before := maxGCPercent, h.made()
+	returned := before
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C():
 		}
-		percent := gcPercent(h.inUse())
+		inUse := h.inUse()
+		percent := gcPercent(inUse)
 		// Each change stops the program for a moment.
 		if math.Abs(float64(percent-last)) > 0.1*float64(last) {
 			h.setPercent(percent)
 			last = percent
 		}
-		// What a burst leaves would be returned within minutes. Once is enough until
-		// there is another: what is returned must be asked for again.
+		// What a burst leaves would be returned within minutes. It takes a collection,
+		// which is worth it once for each burst.
 		now := h.made()
-		if still := now-before < quiet; still && busy {
+		if now-before < quiet && now-returned > max(garbageRoom, inUse/2) {
 			h.giveBack()
-			busy = false
-		} else if now-before > garbageRoom/4 {
-			busy = true
+			returned = now
 		}
 		before = h.made()
 	}

@@ -19,7 +19,7 @@ func TestGCPercent(t *testing.T) {
 		want  int
 	}{
 		"nothing yet":            {0, 100},
-		"little: as Go does":     {20 << 20, 100},
+		"little":                 {8 << 20, 100},
 		"the room is constant":   {64 << 20, 50},
 		"so it is here":          {80 << 20, 40},
 		"much: not all the time": {1 << 30, 25},
