@@ -141,7 +141,8 @@ func newCounted(t *testing.T) *counted {
 	if err != nil {
 		t.Fatal(err)
 	}
-	builder := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&corev1.Pod{})
+	builder := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&corev1.Pod{}).
+		WithIndex(&corev1.Namespace{}, metav1.ObjectNameField, func(o client.Object) []string { return []string{o.GetName()} })
 	if err := errors.Join(
 		engine.IndexReferences(t.Context(), indexer{builder}, kinds.All()),
 		engine.IndexSuper(t.Context(), indexer{builder}, kinds.All())); err != nil {

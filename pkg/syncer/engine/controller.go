@@ -6,6 +6,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,10 +53,6 @@ type controller struct {
 }
 
 func newController(e *Engine, translator *kind.Translator) *controller {
-	maxUnplaced := 0
-	if translator.Placement != nil {
-		maxUnplaced = e.options.MaxUnplaced
-	}
 	return &controller{
 		engine: e,
 		kind:   translator,
@@ -63,14 +60,19 @@ func newController(e *Engine, translator *kind.Translator) *controller {
 			clock: e.options.Clock,
 			// However slow a tenant answers, most workers are there for others.
 			maxInFlight: max(1, e.options.Workers/4),
-			maxUnplaced: maxUnplaced,
-			pace:        translator.Pace, paceBurst: translator.PaceBurst,
+			bounded:     translator.Placement != nil,
+			pace:        translator.Pace, paceBurst: translator.PaceBurst, busy: e.busy,
 			baseDelay: e.options.BaseDelay, maxDelay: e.options.MaxDelay,
 		}),
 		tenantWrites: newOverlay(e.options.Clock), superWrites: newOverlay(e.options.Clock), attachmentWrites: newOverlay(e.options.Clock),
 		superDeletions: newOverlay(e.options.Clock), tenantDeletions: newOverlay(e.options.Clock),
 		bindings: newOverlay(e.options.Clock), ended: newMarks(), witness: newWitness(), changes: newChanges(), troubles: newTroubles(),
 	}
+}
+
+// busy reports whether a tenant's pods are being started, ended or reported about.
+func (e *Engine) busy(tenant string) bool {
+	return slices.ContainsFunc(e.controllers, func(c *controller) bool { return c.kind.Placement != nil && c.queue.Busy(tenant) })
 }
 
 // work serves the queue until it is closed.
@@ -116,6 +118,9 @@ func (c *controller) serve(ctx context.Context, r request, added time.Time) {
 	again, err := p.reconcile(reconcileCtx)
 	endTrace(err)
 	p.measure(err)
+	if p.wrote {
+		c.queue.Wrote(r)
+	}
 	c.settle(reconcileCtx, p, again, err)
 }
 

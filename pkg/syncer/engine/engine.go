@@ -33,9 +33,6 @@ type Options struct {
 	Kinds []*kind.Translator
 	// Workers for each kind. Default 32.
 	Workers int
-	// MaxUnplaced is how many super objects of one tenant may wait for the super
-	// cluster's scheduler at once. Default 32.
-	MaxUnplaced int
 	// BaseDelay and MaxDelay bound the back-off of one object. Default 20 ms and
 	// 20 s: an object whose trouble is over is synced within half a minute. What
 	// many failing objects may cost is bounded for each tenant; see fairQueue.Retry.
@@ -73,9 +70,6 @@ type Options struct {
 func (o *Options) setDefaults() {
 	if o.Workers == 0 {
 		o.Workers = 32
-	}
-	if o.MaxUnplaced == 0 {
-		o.MaxUnplaced = 32
 	}
 	if o.BaseDelay == 0 {
 		o.BaseDelay = 20 * time.Millisecond

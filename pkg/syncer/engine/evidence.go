@@ -21,14 +21,19 @@ import (
 )
 
 const (
-	// lookInterval is the time between two looks at a tenant's identity and version.
+	// lookInterval is the time between two looks at a tenant's identity and version,
+	// and lookShare what each of very many tenants adds to it.
 	lookInterval = 15 * time.Second
+	lookShare    = 60 * time.Millisecond
 	// lookTimeout bounds one.
 	lookTimeout = 10 * time.Second
 )
 
 // errAnotherDatabase ends a connection whose caches show a past that is gone.
 var errAnotherDatabase = errors.New("the tenant's API server serves another database than before, or an older state of it")
+
+// errNoCluster is returned for an API server that lacks what each cluster has.
+var errNoCluster = errors.New("the tenant's API server does not serve a cluster")
 
 // presence is what a tenant's API server says about itself.
 type presence struct {
@@ -40,15 +45,14 @@ type presence struct {
 
 // ask reads a tenant's presence, live.
 func ask(ctx context.Context, t *tenant) (presence, error) {
-	var system corev1.Namespace
-	if err := t.GetAPIReader().Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, &system); err != nil {
-		return presence{}, fmt.Errorf("reading the tenant's identity: %w", err)
+	var system corev1.NamespaceList
+	if err := t.GetAPIReader().List(ctx, &system, client.MatchingFields{metav1.ObjectNameField: metav1.NamespaceSystem}); err != nil {
+		return presence{}, fmt.Errorf("reading the tenant's identity and version: %w", err)
 	}
-	var one corev1.NamespaceList
-	if err := t.GetAPIReader().List(ctx, &one, client.Limit(1)); err != nil {
-		return presence{}, fmt.Errorf("reading the tenant's version: %w", err)
+	if len(system.Items) != 1 {
+		return presence{}, fmt.Errorf("%w: it has no namespace %s", errNoCluster, metav1.NamespaceSystem)
 	}
-	return presence{system.UID, one.ResourceVersion}, nil
+	return presence{system.Items[0].UID, system.ResourceVersion}, nil
 }
 
 // meet learns who the tenant is and judges what is absent, before anything of it is synced.

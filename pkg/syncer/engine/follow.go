@@ -39,7 +39,7 @@ func (e *Engine) follow(t *tenant) {
 	e.enqueueTenant(t, func(*controller) bool { return true })
 	resync := e.options.Clock.NewTicker(e.options.ResyncPeriod)
 	defer resync.Stop()
-	look := e.options.Clock.NewTicker(lookInterval)
+	look := e.options.Clock.NewTimer(e.untilLook())
 	defer look.Stop()
 	for {
 		_, changed := t.Facts()
@@ -48,6 +48,7 @@ func (e *Engine) follow(t *tenant) {
 			return
 		case <-look.C():
 			e.look(t)
+			look.Reset(e.untilLook())
 		case <-t.freed:
 			e.enqueueTenant(t, func(*controller) bool { return true })
 		case <-changed:
@@ -57,6 +58,13 @@ func (e *Engine) follow(t *tenant) {
 			e.enqueueTenant(t, func(*controller) bool { return true })
 		}
 	}
+}
+
+// untilLook is the time until the next look at a tenant.
+func (e *Engine) untilLook() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return max(lookInterval, time.Duration(len(e.tenants))*lookShare)
 }
 
 // untilDone repeats a step until it succeeds, or reports that the tenant is disengaged.

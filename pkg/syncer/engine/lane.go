@@ -59,7 +59,9 @@ func (q *fairQueue) laneOf(tenant string) *lane {
 	if l == nil {
 		l = &lane{
 			weight: 1, place: -1, tokens: retryBurst, refilled: q.options.clock.Now(),
-			window: window{limit: q.options.maxUnplaced},
+		}
+		if q.options.bounded {
+			l.window.limit = firstUnaccepted
 		}
 		if q.options.pace > 0 {
 			l.pacer = rate.NewLimiter(rate.Limit(q.options.pace), q.options.paceBurst)
@@ -84,15 +86,28 @@ func (q *fairQueue) Pause(tenant string, d time.Duration) {
 	q.pause(q.laneOf(tenant), d)
 }
 
-// hold pauses a lane that has been served as often as its pace allows.
-func (q *fairQueue) hold(l *lane) {
-	if l.pacer == nil {
+// Wrote says that the request, which a worker has, came to a write. A lane that has
+// written as often as its pace allows is paused, if there is something better to do
+// for its tenant. What only looks, as all do after a start, is not held back.
+func (q *fairQueue) Wrote(r request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.lanes[r.Tenant]
+	if l == nil || l.pacer == nil || !q.options.busy(r.Tenant) {
 		return
 	}
 	now := q.options.clock.Now()
 	if d := l.pacer.ReserveN(now, 1).DelayFrom(now); d > 0 {
 		q.pause(l, d)
 	}
+}
+
+// Busy reports whether anything of a tenant is worked on, or waits.
+func (q *fairQueue) Busy(tenant string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.lanes[tenant]
+	return l != nil && (l.inFlight > 0 || len(l.finish) > 0 || len(l.begin) > 0 || len(l.window.begun) > 0)
 }
 
 func (q *fairQueue) pause(l *lane, d time.Duration) {

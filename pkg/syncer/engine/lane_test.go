@@ -212,36 +212,40 @@ func settleTimers(t *testing.T, q *fairQueue) {
 	}
 }
 
-// TestPace: of one tenant a burst is served at once and then so many in a second;
-// the neighbour has a pace of its own, and nothing is lost.
+// TestPace: of one tenant a burst is written at once and then so many in a second;
+// the neighbour has a pace of its own, nothing is lost, and what writes nothing
+// does not wait.
 func TestPace(t *testing.T) {
 	clock := clocktesting.NewFakeClock(time.Unix(1_000_000, 0))
-	q := newFairQueue(queueOptions{clock: clock, maxInFlight: 8, pace: 10, paceBurst: 5, baseDelay: time.Second, maxDelay: time.Minute})
+	q := newFairQueue(queueOptions{clock: clock, maxInFlight: 8, pace: 10, paceBurst: 5, busy: func(tenant string) bool { return tenant != "idle" }, baseDelay: time.Second, maxDelay: time.Minute})
 	t.Cleanup(q.Close)
 	for i := range 20 {
 		q.Add(req("a", fmt.Sprintf("event-%d", i)), begin)
 	}
-	serve := func() int {
+	serve := func(writes bool) int {
 		n := 0
 		for ; q.readyLen() > 0; n++ {
 			r, _, _ := q.Get()
+			if writes {
+				q.Wrote(r)
+			}
 			q.Done(r)
 		}
 		return n
 	}
 	// The one that uses up the burst is served: the next has to wait.
-	if n := serve(); n != 6 {
+	if n := serve(true); n != 6 {
 		t.Errorf("%d at once, want 6", n)
 	}
 	q.Add(req("b", "event"), begin)
-	if n := serve(); n != 1 {
+	if n := serve(true); n != 1 {
 		t.Errorf("%d of the neighbour, want 1", n)
 	}
 	total := 6
 	for range 30 { // three seconds
 		clock.Step(100 * time.Millisecond)
 		settlePause(t, q)
-		n := serve()
+		n := serve(true)
 		total += n
 		if n > 1 {
 			t.Errorf("%d within a tenth of a second, want at most 1", n)
@@ -249,5 +253,39 @@ func TestPace(t *testing.T) {
 	}
 	if total != 20 {
 		t.Errorf("%d served, want all 20", total)
+	}
+	for i := range 20 {
+		q.Add(req("c", fmt.Sprintf("event-%d", i)), begin)
+	}
+	if n := serve(false); n != 20 {
+		t.Errorf("%d that write nothing at once, want all 20", n)
+	}
+	for i := range 20 {
+		q.Add(req("idle", fmt.Sprintf("event-%d", i)), begin)
+	}
+	if n := serve(true); n != 20 {
+		t.Errorf("%d of a tenant with nothing else to do at once, want all 20", n)
+	}
+}
+
+// TestBusy: a tenant is busy while anything of it waits, is worked on, or has begun
+// and is not accepted.
+func TestBusy(t *testing.T) {
+	q := newFairQueue(queueOptions{clock: clocktesting.NewFakeClock(time.Unix(0, 0)), maxInFlight: 8, bounded: true, baseDelay: time.Second, maxDelay: time.Minute})
+	t.Cleanup(q.Close)
+	var got []bool
+	look := func() { got = append(got, q.Busy("a")) }
+	look()
+	q.Add(req("a", "one"), begin)
+	look() // it waits
+	r, _, _ := q.Get()
+	look() // it is worked on
+	q.Started(r)
+	q.Done(r)
+	look() // it has begun
+	q.Accepted(r)
+	look()
+	if diff := cmp.Diff([]bool{false, true, true, true, false}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

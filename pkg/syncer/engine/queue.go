@@ -34,12 +34,14 @@ type queueOptions struct {
 	clock clock.WithDelayedExecution
 	// maxInFlight is how many requests of one tenant may be worked on at once.
 	maxInFlight int
-	// maxUnplaced is how much of one tenant may be begun and not placed yet; 0 means
-	// that nothing waits for a place.
-	maxUnplaced int
-	// pace is how much of one tenant is served in a second, once paceBurst is used
-	// up; 0 means that nothing is held back.
+	// bounded says that little of one tenant may be begun and not accepted yet; see
+	// window.
+	bounded bool
+	// pace is how much of one tenant may be written in a second while busy says that
+	// there is something better to do for it, once paceBurst is used up; 0 means that
+	// nothing is held back.
 	pace, paceBurst int
+	busy            func(tenant string) bool
 	// baseDelay and maxDelay bound the back-off of one item.
 	baseDelay, maxDelay time.Duration
 }
@@ -59,6 +61,7 @@ type fairQueue struct {
 	items    map[request]*item
 	most     int // items at once since the map was made
 	lanes    map[string]*lane
+	speed    speed
 	ready    readyLanes // lanes that may be served
 	turns    uint64     // lanes that were ever listed: the order among equals
 	now      uint64     // the turn of the lane that was served last; see lane.turn
@@ -208,7 +211,6 @@ func (q *fairQueue) Get() (r request, added time.Time, ok bool) {
 		l.inFlight++
 		q.now = l.turn
 		l.turn += l.stride()
-		q.hold(l)
 		q.list(l) // for its next turn
 		return r, it.added, true
 	}

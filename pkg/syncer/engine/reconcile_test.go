@@ -44,7 +44,8 @@ func newSide(objects ...client.Object) *side {
 }
 func (s *side) intercept(f interceptor.Funcs) { s.cached = interceptor.NewClient(s.cached, f) }
 func newFake(o ...client.Object) client.WithWatch {
-	return fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(o...).Build()
+	return fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(o...).
+		WithIndex(&corev1.Namespace{}, metav1.ObjectNameField, func(o client.Object) []string { return []string{o.GetName()} }).Build()
 }
 
 // process is a kind that runs once, reduced to what the engine sees of it.

@@ -131,8 +131,8 @@ func (c *controller) superEvent(ctx context.Context) func(client.Object, bool) {
 			return
 		}
 		c.changes.saw(request{Tenant: t.ID, NamespacedName: key}, c.engine.options.Clock.Now())
-		if deleted || c.placed(object) {
-			c.queue.Placed(request{Tenant: t.ID, NamespacedName: key})
+		if deleted || c.accepted(object) {
+			c.queue.Accepted(request{Tenant: t.ID, NamespacedName: key})
 		}
 		if deleted {
 			c.superDeletions.forget(written)
@@ -154,10 +154,10 @@ func (e *Engine) superNamespaceEvent(t *tenant, tenantNamespace string, superNam
 	}
 }
 
-// placed reports whether the super cluster's scheduler is done with an object: it
-// has found a node, or said that there is none.
-func (c *controller) placed(object client.Object) bool {
-	return c.kind.Considered != nil && c.kind.Considered(object)
+// accepted reports whether the super cluster has taken an object up, or said that
+// nobody will.
+func (c *controller) accepted(object client.Object) bool {
+	return c.kind.Accepted != nil && c.kind.Accepted(object)
 }
 
 // wakes reports whether others wait for a super object to be seen.

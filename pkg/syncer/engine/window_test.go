@@ -12,29 +12,30 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// TestWindowBoundsWhatIsUnplaced: two of a tenant's may wait for a place; the
-// third begins when one has it. What has begun is finished nevertheless, and the
+// TestWindowBoundsWhatIsUnaccepted: two of a tenant's may wait; the
+// third begins when one is accepted. What has begun is finished nevertheless, and the
 // neighbour begins.
-func TestWindowBoundsWhatIsUnplaced(t *testing.T) {
+func TestWindowBoundsWhatIsUnaccepted(t *testing.T) {
 	for name, tc := range map[string]struct {
 		// starts says that the passes of one and two start something.
 		starts  bool
 		happens func(*fairQueue, *clocktesting.FakeClock)
 		served  string // afterwards, by name
 	}{
-		"both wait":                  {true, func(*fairQueue, *clocktesting.FakeClock) {}, "b/one"},
-		"one is placed":              {true, func(q *fairQueue, _ *clocktesting.FakeClock) { q.Placed(req("a", "one")) }, "a/three b/one"},
-		"an unknown one is placed":   {true, func(q *fairQueue, _ *clocktesting.FakeClock) { q.Placed(req("a", "nine")) }, "b/one"},
-		"something is to be ended":   {true, func(q *fairQueue, _ *clocktesting.FakeClock) { q.Add(req("a", "one"), finish) }, "a/one b/one"},
-		"nothing was started":        {false, func(*fairQueue, *clocktesting.FakeClock) {}, "a/three b/one"},
-		"nobody places them":         {true, func(_ *fairQueue, c *clocktesting.FakeClock) { c.Step(unplacedTTL) }, "a/three b/one"},
-		"nobody has placed them yet": {true, func(_ *fairQueue, c *clocktesting.FakeClock) { c.Step(unplacedTTL - time.Millisecond) }, "b/one"},
-		"the tenant is dropped":      {true, func(q *fairQueue, _ *clocktesting.FakeClock) { q.Drop("a") }, "b/one"},
+		"both wait":                    {true, func(*fairQueue, *clocktesting.FakeClock) {}, "b/one"},
+		"one is accepted":              {true, func(q *fairQueue, _ *clocktesting.FakeClock) { q.Accepted(req("a", "one")) }, "a/three b/one"},
+		"an unknown one is accepted":   {true, func(q *fairQueue, _ *clocktesting.FakeClock) { q.Accepted(req("a", "nine")) }, "b/one"},
+		"something is to be ended":     {true, func(q *fairQueue, _ *clocktesting.FakeClock) { q.Add(req("a", "one"), finish) }, "a/one b/one"},
+		"nothing was started":          {false, func(*fairQueue, *clocktesting.FakeClock) {}, "a/three b/one"},
+		"nobody accepts them":          {true, func(_ *fairQueue, c *clocktesting.FakeClock) { c.Step(unacceptedTTL) }, "a/three b/one"},
+		"nobody has accepted them yet": {true, func(_ *fairQueue, c *clocktesting.FakeClock) { c.Step(unacceptedTTL - time.Millisecond) }, "b/one"},
+		"the tenant is dropped":        {true, func(q *fairQueue, _ *clocktesting.FakeClock) { q.Drop("a") }, "b/one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := clocktesting.NewFakeClock(time.Unix(1_000_000, 0))
-			q := newFairQueue(queueOptions{clock: clock, maxInFlight: 8, maxUnplaced: 2, baseDelay: time.Second, maxDelay: time.Minute})
+			q := newFairQueue(queueOptions{clock: clock, maxInFlight: 8, bounded: true, baseDelay: time.Second, maxDelay: time.Minute})
 			t.Cleanup(q.Close)
+			q.laneOf("a").window.limit = 2
 			for _, name := range []string{"one", "two", "three"} {
 				q.Add(req("a", name), begin)
 			}
@@ -66,15 +67,16 @@ func TestWindowBoundsWhatIsUnplaced(t *testing.T) {
 // TestAPlaceThatComesEarly: the watch may tell of the place before the answer to
 // the creation does.
 func TestAPlaceThatComesEarly(t *testing.T) {
-	q := newFairQueue(queueOptions{clock: clocktesting.NewFakeClock(time.Unix(0, 0)), maxInFlight: 8, maxUnplaced: 1, baseDelay: time.Second, maxDelay: time.Minute})
+	q := newFairQueue(queueOptions{clock: clocktesting.NewFakeClock(time.Unix(0, 0)), maxInFlight: 8, bounded: true, baseDelay: time.Second, maxDelay: time.Minute})
 	t.Cleanup(q.Close)
+	q.laneOf("a").window.limit = 1
 	q.Add(req("a", "one"), begin)
 	q.Add(req("a", "two"), begin)
 	r, _, _ := q.Get()
 	if q.readyLen() != 0 {
 		t.Error("another begins beside it")
 	}
-	q.Placed(r)
+	q.Accepted(r)
 	q.Started(r)
 	q.Done(r)
 	if q.readyLen() != 1 {
@@ -91,7 +93,7 @@ func settleWindows(t *testing.T, q *fairQueue) {
 		pending := 0
 		for _, l := range q.lanes {
 			for _, b := range l.window.begun {
-				if !b.at.Add(unplacedTTL).After(q.options.clock.Now()) {
+				if !b.at.Add(unacceptedTTL).After(q.options.clock.Now()) {
 					pending++
 				}
 			}

@@ -57,10 +57,10 @@ type Downward[T client.Object] struct {
 	// Lifecycle is Declared by default.
 	Lifecycle Lifecycle
 
-	// Considered reports whether super's scheduler is done with the object: it has
-	// found a node, or said that there is none. How many of a tenant's wait for that
-	// is bounded. Required with Placement.
-	Considered func(super T) bool
+	// Accepted reports whether super has taken the object up: a node has said so, or
+	// the scheduler that there is none. How many of a tenant's wait for that is
+	// bounded. Required with Placement.
+	Accepted func(super T) bool
 	// Placement returns the node on which the tenant sees the object once super
 	// is placed, or "" while it is not. The engine binds the tenant's object to
 	// it. Only for pods.
@@ -170,9 +170,9 @@ type Upward[T client.Object] struct {
 	// Fields narrows what is watched in the super cluster. Nil watches all
 	// objects of the kind.
 	Fields fields.Selector
-	// Pace is how many of one tenant's are shown in a second, once PaceBurst of them
-	// were shown at once: what is only told must not hold up what runs. Zero, the
-	// default, holds nothing back.
+	// Pace is how many of one tenant's are written in a second while its pods have
+	// work to be done for them, once PaceBurst of them were written: what is only told
+	// must not hold up what runs. Zero, the default, holds nothing back.
 	Pace, PaceBurst int
 	// Urgent says that super is shown before others that wait. Nil says that none is.
 	Urgent func(super T) bool

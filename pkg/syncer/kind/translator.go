@@ -40,7 +40,7 @@ type Translator struct {
 	Up           func(ctx context.Context, env Env, super, tenant client.Object) error
 	Select       func(tenant client.Object) bool
 	SuperKey     func(tenant names.Tenant, key types.NamespacedName) types.NamespacedName
-	Considered   func(super client.Object) bool
+	Accepted     func(super client.Object) bool
 	Placement    func(super, tenant client.Object) string
 	Finished     func(tenant client.Object) bool
 	Attach       func(ctx context.Context, env Env, tenant, super client.Object) (*Attachment, error)
@@ -105,8 +105,8 @@ func (k Downward[T]) eraseOptional(t *Translator) {
 	if k.Select != nil {
 		t.Select = func(tenant client.Object) bool { return k.Select(tenant.(T)) }
 	}
-	if k.Considered != nil {
-		t.Considered = func(super client.Object) bool { return k.Considered(super.(T)) }
+	if k.Accepted != nil {
+		t.Accepted = func(super client.Object) bool { return k.Accepted(super.(T)) }
 	}
 	if k.Placement != nil {
 		t.Placement = func(super, tenant client.Object) string { return k.Placement(super.(T), tenant.(T)) }

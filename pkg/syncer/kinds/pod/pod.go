@@ -28,7 +28,7 @@ func Kind() kind.Downward[*corev1.Pod] {
 		Down:         translator.down,
 		Up:           translator.up,
 		Attach:       attach,
-		Considered:   considered,
+		Accepted:     accepted,
 		Placement:    placement,
 		Bound:        bound,
 		Finished:     finished,
@@ -47,10 +47,11 @@ func (t *translator) down(ctx context.Context, env kind.Env, tenant, super *core
 	return t.create(ctx, env, tenant, super)
 }
 
-// considered reports whether a scheduler has found a node or said why there is
-// none, or why it does not look yet.
-func considered(super *corev1.Pod) bool {
-	return super.Spec.NodeName != "" || unschedulable(super)
+// accepted reports whether a kubelet has taken the pod up, which it says before it
+// pulls anything, or a scheduler has said why there is no node, or why it does not
+// look yet.
+func accepted(super *corev1.Pod) bool {
+	return super.Status.StartTime != nil || super.Status.Phase != corev1.PodPending && super.Status.Phase != "" || unschedulable(super)
 }
 
 // placement is the virtual node once the super cluster has chosen a real one.
