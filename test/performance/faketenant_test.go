@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/streaming"
@@ -117,17 +118,24 @@ func (t *fakeTenant) get(w http.ResponseWriter, r *http.Request, request fakeReq
 	answer(w, r, http.StatusOK, request.kind.GroupVersion(), found.object)
 }
 
-// list answers with all objects of a kind: nobody asks the fake for a part of them.
+// list answers with all objects of a kind, or the one that a field selector names:
+// nobody asks the fake for another part of them.
 func (t *fakeTenant) list(w http.ResponseWriter, r *http.Request, request fakeRequest) {
 	list, err := newFakeObject[client.ObjectList](request.kind, "List")
 	if err != nil {
 		fail(w, r, apierrors.NewInternalError(err))
 		return
 	}
+	selector, err := fields.ParseSelector(r.URL.Query().Get("fieldSelector"))
+	if err != nil {
+		fail(w, r, apierrors.NewBadRequest(err.Error()))
+		return
+	}
+	name, named := selector.RequiresExactMatch(metav1.ObjectNameField)
 	t.mu.Lock()
 	var items []runtime.Object
 	for _, one := range t.of(request.kind, 0) {
-		if request.namespace == "" || request.namespace == one.object.GetNamespace() {
+		if (request.namespace == "" || request.namespace == one.object.GetNamespace()) && (!named || name == one.object.GetName()) {
 			items = append(items, one.object)
 		}
 	}

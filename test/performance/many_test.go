@@ -42,10 +42,9 @@ func many(total int) func(*testing.B, *world, string) int {
 		results.Note(name, "until all are synced", "s", time.Since(began).Seconds())
 		w.waitRest(b)
 		results.Note(name, "until the syncer rests", "s", time.Since(began).Seconds())
+		memory := w.syncer.memoryAtRest(b)
 		w.begin() // the profile shows them idle
 		w.idles(b, name)
-		memory, err := w.syncer.memory()
-		must(b, err)
 		results.Note(name, "syncer's private memory at rest", "MiB", memory/(1<<20))
 		results.Note(name, "memory a tenant", "MiB", (memory-base.memory)/float64(w.tenantCount()-base.tenants)/(1<<20))
 		beside := w.inTenants(b, w.tenants, nil).steady(b, calmRate, calmPods)
@@ -70,8 +69,7 @@ func (w *world) baseline(b *testing.B) baseline {
 		w.syncer.start()
 		w.waitSynced(b)
 		w.waitRest(b)
-		memory, err := w.syncer.memory()
-		must(b, err)
+		memory := w.syncer.memoryAtRest(b)
 		w.base = &baseline{memory, w.tenantCount()}
 	}
 	return *w.base

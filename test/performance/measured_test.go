@@ -45,6 +45,8 @@ func (w *world) measured(b *testing.B, name string, scenario func(*testing.B, *w
 type costs struct {
 	cpu   map[string]time.Duration // by part
 	calls map[string]float64       // of the syncer, by cluster and method
+	// events that were shown to tenants: the super cluster has as many as it likes.
+	events float64
 }
 
 func (w *world) costs(b *testing.B) costs {
@@ -52,6 +54,9 @@ func (w *world) costs(b *testing.B) costs {
 	c := costs{calls: w.syncer.calls(b, w.super.Config.Host), cpu: map[string]time.Duration{
 		"syncer": cpu(b, w.syncer.process.PID()), "super API server": cpu(b, w.super.PID()), "clients": cpu(b, os.Getpid()),
 	}}
+	var err error
+	c.events, err = w.syncer.metric(b.Context(), "virtualcluster_syncer_writes_total", `cluster="tenant"`, `kind="Event"`)
+	must(b, err)
 	for name, process := range w.programs {
 		c.cpu[name] = cpu(b, process.PID())
 	}
@@ -68,6 +73,7 @@ func (c costs) since(before costs) costs {
 	for call, n := range before.calls {
 		c.calls[call] -= n
 	}
+	c.events -= before.events
 	return c
 }
 
@@ -91,6 +97,8 @@ func (c costs) note(scenario string, pods float64) {
 			writes[cluster] += n
 		}
 	}
+	writes["tenants"] -= c.events
+	results.Note(scenario, "events a pod shown to tenants", "", c.events/pods)
 	for _, cluster := range slices.Sorted(maps.Keys(writes)) {
 		results.Note(scenario, "writes a pod to "+cluster+" until it runs", "", writes[cluster]/pods)
 	}

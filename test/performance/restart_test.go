@@ -32,6 +32,7 @@ func restart(b *testing.B, w *world, name string) int {
 			return each(more, func(i int) error { return s.create(ctx, fmt.Sprintf("pod-%d", from+i)) })
 		})
 		made += more * len(all)
+		w.waitRest(b) // all that there is to tell is told
 	}
 	fill(few)
 	small, fewMade := w.restartIdle(b), made
@@ -85,9 +86,7 @@ func (w *world) restartIdle(b *testing.B) atRest {
 			b.Logf("%v writes although nothing has changed: %s", value, what)
 		}
 	}))
-	var err error
-	rest.memory, err = w.syncer.memory()
-	must(b, err)
+	rest.memory = w.syncer.memoryAtRest(b)
 	return rest
 }
 

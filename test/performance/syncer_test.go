@@ -183,6 +183,28 @@ func (s *syncer) memory() (float64, error) {
 	return total, nil
 }
 
+// memoryAtRest returns the syncer's private memory, in bytes, once it has not
+// fallen any more for some seconds: what a start has taken is given back after it.
+func (s *syncer) memoryAtRest(b *testing.B) float64 {
+	b.Helper()
+	const rest = 5 * time.Second
+	lowest, changed := 0.0, time.Now()
+	untilEvery(b, scrapeInterval, "the syncer's memory does not fall", func(context.Context) error {
+		now, err := s.memory()
+		if err != nil {
+			return err
+		}
+		if lowest == 0 || now < 0.99*lowest {
+			lowest, changed = now, time.Now()
+		}
+		if time.Since(changed) < rest {
+			return fmt.Errorf("%v bytes", now)
+		}
+		return nil
+	})
+	return lowest
+}
+
 // peak samples the syncer's memory until the returned function is called, which
 // returns the most that was seen, in bytes.
 func (s *syncer) peak(b *testing.B) func() float64 {
