@@ -17,6 +17,7 @@ import (
 )
 
 func main() {
+	syncer.LimitProcessors()
 	err := command.Run("syncer", os.Args[1:], os.Stderr, &configv1alpha1.SyncerConfiguration{}, syncer.NewManager)
 	if errors.Is(err, flag.ErrHelp) {
 		return

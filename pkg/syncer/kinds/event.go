@@ -28,7 +28,7 @@ func event() kind.Upward[*corev1.Event] {
 			return &corev1.Pod{}, types.NamespacedName{Namespace: about.Namespace, Name: about.Name}, about.UID
 		},
 		// What happened to a pod may be told later; that it runs, or cannot, not.
-		Pace: 5, PaceBurst: 25,
+		Pace: 2, PaceBurst: 10,
 		Urgent:  func(super *corev1.Event) bool { return super.Type == corev1.EventTypeWarning },
 		Visible: eventVisible,
 		Up:      eventUp,
