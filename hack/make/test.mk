@@ -27,7 +27,7 @@ BENCH ?= .
 BENCH_PROFILES ?=
 
 .PHONY: bench
-bench: bin/kube bin/kwok ## Measure the syncer beside the super cluster itself, 15 minutes. BENCH chooses scenarios, BENCH_PROFILES=DIR keeps profiles and logs.
+bench: bin/kube bin/kwok ## Measure the syncer beside the super cluster itself, 17 minutes. BENCH chooses scenarios, BENCH_PROFILES=DIR keeps profiles and logs.
 	BENCH_PROFILES='$(abspath $(BENCH_PROFILES))' go test -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 40m ./test/performance
 
 .PHONY: bench-check
