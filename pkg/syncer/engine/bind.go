@@ -19,8 +19,7 @@ func (p *pass) binding() bool {
 	if p.controller.kind.Placement == nil || p.controller.kind.Bound(p.tenant) {
 		return false
 	}
-	done := p.controller.bindings.latest(p.tenantKey(), nil)
-	return done != nil && done.GetUID() == p.tenant.GetUID()
+	return p.controller.bindings.holds(p.tenantKey(), p.tenant.GetUID())
 }
 
 // bind tells the tenant where its object runs, once the super object is placed.

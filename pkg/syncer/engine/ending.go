@@ -41,6 +41,5 @@ func (c *controller) asked(t *tenant, object client.Object) bool {
 	if c.kind.Lifecycle != kind.Process || object.GetDeletionTimestamp().IsZero() {
 		return false
 	}
-	asked := c.tenantDeletions.latest(overlayKey{t.ID, client.ObjectKeyFromObject(object)}, nil)
-	return asked != nil && asked.GetUID() == object.GetUID()
+	return c.tenantDeletions.holds(overlayKey{t.ID, client.ObjectKeyFromObject(object)}, object.GetUID())
 }

@@ -101,6 +101,13 @@ func (o *overlay) latest(key overlayKey, cached client.Object) client.Object {
 	return w.object
 }
 
+// holds reports whether what was remembered of a key, which no cache is asked
+// about, is the object of this UID.
+func (o *overlay) holds(key overlayKey, uid types.UID) bool {
+	object := o.latest(key, nil)
+	return object != nil && object.GetUID() == uid
+}
+
 // dropTenant forgets everything about a tenant.
 func (o *overlay) dropTenant(tenant string) {
 	o.mu.Lock()

@@ -122,7 +122,7 @@ func (p *pass) terminateTenant(ctx context.Context) error {
 // server marks the object first and removes it then, and stops in between when
 // its client's connection breaks. No kubelet of the tenant asks again; we do.
 func (p *pass) endTenant(ctx context.Context) (time.Duration, error) {
-	if asked := p.controller.tenantDeletions.latest(p.tenantKey(), nil); asked != nil && asked.GetUID() == p.tenant.GetUID() {
+	if p.controller.tenantDeletions.holds(p.tenantKey(), p.tenant.GetUID()) {
 		return overlayTTL + time.Second, nil // the cache may not show it yet
 	}
 	if grace := p.tenant.GetDeletionGracePeriodSeconds(); grace != nil && *grace == 0 {

@@ -19,6 +19,12 @@ import (
 func (p *pass) updateStatus(ctx context.Context, reported client.Object) error {
 	err := p.tenantCluster.client.Status().Update(ctx, reported) //nolint:forbidigo // its version is the lock.
 	p.wroteTenant("update-status")
+	return p.toldTenant(reported, err)
+}
+
+// toldTenant ends a write that reported to the tenant: answer is what its API server
+// returned, or err why it did not.
+func (p *pass) toldTenant(answer client.Object, err error) error {
 	if apierrors.IsNotFound(err) {
 		return nil // it is gone: its deletion has a pass of its own
 	}
@@ -26,6 +32,6 @@ func (p *pass) updateStatus(ctx context.Context, reported client.Object) error {
 	if err != nil {
 		return fmt.Errorf("reporting to the tenant: %w", err)
 	}
-	p.controller.tenantWrites.changed(overlayKey{p.tenantCluster.ID, p.request.NamespacedName}, reported)
+	p.controller.tenantWrites.changed(overlayKey{p.tenantCluster.ID, p.request.NamespacedName}, answer)
 	return nil
 }

@@ -212,15 +212,7 @@ func (p *pass) sendTenantPatch(ctx context.Context, verb string, patchType types
 		err = p.tenantCluster.client.Patch(ctx, target, client.RawPatch(patchType, data))
 	}
 	p.wroteTenant(verb)
-	if apierrors.IsNotFound(err) {
-		return nil // it is gone: its deletion has a pass of its own
-	}
-	p.reported = err == nil
-	if err != nil {
-		return fmt.Errorf("reporting to the tenant: %w", err)
-	}
-	p.controller.tenantWrites.changed(overlayKey{p.tenantCluster.ID, p.request.NamespacedName}, target)
-	return nil
+	return p.toldTenant(target, err)
 }
 
 func (p *pass) wroteSuper(verb string) {
