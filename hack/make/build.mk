@@ -5,6 +5,8 @@
 
 # One module for each Kubernetes minor that is shipped.
 KUBE_MODULE := kube/v1.37
+# What all of them share. It has no versions of its own: it is built and tested from a minor's module.
+KUBE_LAUNCHER := virtualcluster.io/virtualcluster/kube/controlplane
 KUBE_VERSION := v1.37.1
 
 # Kubernetes keeps its version in two packages; without the stamps clients see

@@ -18,6 +18,7 @@ require (
 	k8s.io/klog/v2 v2.140.0
 	k8s.io/kubectl v0.37.1
 	k8s.io/kubernetes v1.37.1
+	virtualcluster.io/virtualcluster/kube/controlplane v0.0.0
 )
 
 require (
@@ -240,6 +241,7 @@ replace (
 	k8s.io/sample-cli-plugin => k8s.io/sample-cli-plugin v0.37.1
 	k8s.io/sample-controller => k8s.io/sample-controller v0.37.1
 	k8s.io/streaming => k8s.io/streaming v0.37.1
+	virtualcluster.io/virtualcluster/kube/controlplane => ../controlplane
 )
 
 tool k8s.io/kubernetes/test/images/agnhost

@@ -30,7 +30,7 @@ import (
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 
-	"virtualcluster.io/virtualcluster/kube/v1.37/controlplane"
+	"virtualcluster.io/virtualcluster/kube/controlplane"
 )
 
 // A program is built only when it is called: constructing one registers flags
