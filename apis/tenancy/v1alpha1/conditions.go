@@ -34,10 +34,20 @@ const (
 	// a cluster that cannot be used, and nobody should wait for an image longer
 	// than for an API. Written by vc-manager.
 	ConditionDNSReady = "DNSReady"
+	// ConditionUpToDate: the control plane runs what VirtualCluster and class ask
+	// for. False while it is being changed or when a change is refused; the
+	// control plane serves on meanwhile, and Ready does not wait for it. Written by vc-manager.
+	ConditionUpToDate = "UpToDate"
 	// ConditionCustomResourcesReady: every rule of the class for custom resources
 	// is in force as far as the tenant serves the kind. Absent where the class
 	// has no such rule; Ready does not wait for it. Written by the syncer.
 	ConditionCustomResourcesReady = "CustomResourcesReady"
+)
+
+// Condition types of a VirtualClusterClass, written by vc-manager.
+const (
+	// ClassConditionReady: virtual clusters can be made of the class.
+	ClassConditionReady = "Ready"
 )
 
 // Reasons of the conditions above.
@@ -50,6 +60,45 @@ const (
 	ReasonVersionNotOffered = "VersionNotOffered"
 	// ReasonServiceRangeExhausted: no slice of the class's service range is free. Remedy: delete a tenant or use a class with another range.
 	ReasonServiceRangeExhausted = "ServiceRangeExhausted"
+	// ReasonClassDeleting: the class is being deleted and takes no new virtual
+	// clusters; it goes when the last that names it has gone.
+	ReasonClassDeleting = "ClassDeleting"
+	// ReasonClassInvalid: the class cannot work as it is written. Remedy: see the message.
+	ReasonClassInvalid = "ClassInvalid"
+	// ReasonExposureNotAllowed: the class does not allow spec.controlPlane.expose.type.
+	// Remedy: the message lists what it allows.
+	ReasonExposureNotAllowed = "ExposureNotAllowed"
+	// ReasonQuotaExceedsMaximum: spec.quota asks for more than the class's quota.max.
+	ReasonQuotaExceedsMaximum = "QuotaExceedsMaximum"
+	// ReasonStorageClassNotFound: the StorageClass of the control plane's volume
+	// does not exist. Remedy: create it, or name another.
+	ReasonStorageClassNotFound = "StorageClassNotFound"
+	// ReasonDatabaseLost: the volume with the tenant's database is empty although
+	// it was not. Remedy: restore it, or allow an empty one (AnnotationAllowEmptyDatabase).
+	ReasonDatabaseLost = "DatabaseLost"
+	// ReasonKubeconfigInvalid: the kubeconfig of an external control plane is
+	// missing, cannot be read or does not work. Remedy: see the message.
+	ReasonKubeconfigInvalid = "KubeconfigInvalid"
+	// ReasonCredentialsRejected: the external API server does not accept the
+	// kubeconfig's credentials, or gives them too few rights.
+	ReasonCredentialsRejected = "CredentialsRejected"
+	// ReasonSuperCluster: the kubeconfig leads to the super or the meta cluster itself.
+	ReasonSuperCluster = "SuperCluster"
+	// ReasonServiceRangeUnsuitable: an external cluster's service range is not
+	// within the class's or is taken. Remedy: see the message.
+	ReasonServiceRangeUnsuitable = "ServiceRangeUnsuitable"
+	// ReasonRollingOut: replicas are being replaced one at a time.
+	ReasonRollingOut = "RollingOut"
+	// ReasonScaling: replicas are being added or taken away.
+	ReasonScaling = "Scaling"
+	// ReasonUpgradeRefused: spec.version cannot be reached from the version that
+	// runs. The message says why; the control plane stays as it is.
+	ReasonUpgradeRefused = "UpgradeRefused"
+	// ReasonRolledBack: the new version did not become ready and the old one is
+	// back. The message has the cause; it is tried again when spec.version changes.
+	ReasonRolledBack = "RolledBack"
+	// ReasonPaused: spec.paused is true.
+	ReasonPaused = "Paused"
 	// ReasonProvisioning: the step is under way.
 	ReasonProvisioning = "Provisioning"
 	// ReasonControlPlaneUnavailable: the API server does not answer (the message says what was seen).

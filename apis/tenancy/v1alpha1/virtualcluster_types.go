@@ -4,6 +4,8 @@
 package v1alpha1
 
 import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -17,6 +19,7 @@ import (
 // +kubebuilder:resource:scope=Namespaced,shortName=vc,categories=tenancy
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
+// +kubebuilder:printcolumn:name="Replicas",type=integer,JSONPath=`.status.controlPlane.readyReplicas`
 // +kubebuilder:printcolumn:name="Pods",type=integer,JSONPath=`.status.pods`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
@@ -36,6 +39,10 @@ type VirtualCluster struct {
 }
 
 // VirtualClusterSpec is the desired state of a VirtualCluster.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.controlPlane) && has(self.controlPlane.external)) == (has(oldSelf.controlPlane) && has(oldSelf.controlPlane.external))",message="controlPlane.external cannot be added or removed: create another VirtualCluster"
+// +kubebuilder:validation:XValidation:rule="!(has(self.controlPlane) && has(self.controlPlane.external)) || !has(self.version)",message="version must be empty with controlPlane.external: who runs that cluster decides its version"
+// +kubebuilder:validation:XValidation:rule="(has(self.controlPlane) && has(self.controlPlane.storage)) == (has(oldSelf.controlPlane) && has(oldSelf.controlPlane.storage))",message="controlPlane.storage cannot be changed: the database lies on it; create another VirtualCluster"
 type VirtualClusterSpec struct {
 	// className names the VirtualClusterClass. It cannot be changed.
 	// +optional
@@ -51,6 +58,81 @@ type VirtualClusterSpec struct {
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^v1\.[0-9]+\.[0-9]+$`
 	Version string `json:"version,omitempty"`
+
+	// controlPlane overrides what the class says about control planes.
+	// +optional
+	ControlPlane *VirtualClusterControlPlane `json:"controlPlane,omitempty"`
+
+	// quota bounds what all pods of the tenant together may ask for: cpu,
+	// memory, ephemeral-storage (requests) and pods. Empty means the class's
+	// default; the class's max is the most.
+	// +optional
+	Quota corev1.ResourceList `json:"quota,omitempty"`
+
+	// paused keeps vc-manager's hands off the control plane: nothing is made,
+	// changed, renewed or upgraded. What runs goes on running. Deletion is not paused.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+
+	// deletionProtection makes the API server refuse to delete the VirtualCluster.
+	// +optional
+	DeletionProtection bool `json:"deletionProtection,omitempty"`
+}
+
+// VirtualClusterControlPlane overrides, for one virtual cluster, what its class says.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.external) || !(has(self.replicas) || has(self.resources) || has(self.storage) || has(self.expose))",message="external excludes replicas, resources, storage and expose: who runs that cluster decides them"
+type VirtualClusterControlPlane struct {
+	// replicas: 1, or 3, which outlives the loss of any one. Empty means the class's.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == 1 || self == 3",message="replicas must be 1 or 3: a database of two voters is lost with either of them"
+	Replicas *int32 `json:"replicas,omitempty"`
+	// resources of the control plane's one container, instead of the class's.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+	// storage of the database, instead of the class's. It cannot be changed.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="controlPlane.storage cannot be changed: the database lies on it; create another VirtualCluster"
+	Storage *VirtualClusterStorage `json:"storage,omitempty"`
+	// expose says how the API server is reached, as the class allows.
+	// +optional
+	Expose *VirtualClusterExposure `json:"expose,omitempty"`
+	// external makes a tenant of a cluster that somebody else runs.
+	// +optional
+	External *ExternalControlPlane `json:"external,omitempty"`
+}
+
+// VirtualClusterStorage is the volume of one control plane's database.
+type VirtualClusterStorage struct {
+	// storageClassName of the volume claim. Empty means the class's.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	StorageClassName string `json:"storageClassName,omitempty"`
+	// size of the volume claim. Empty means the class's.
+	// +optional
+	Size *resource.Quantity `json:"size,omitempty"`
+}
+
+// VirtualClusterExposure is how one tenant's API server is reached.
+type VirtualClusterExposure struct {
+	// type: one that the class allows.
+	Type ExposureType `json:"type"`
+}
+
+// ExternalControlPlane is a conformant cluster that somebody else runs.
+type ExternalControlPlane struct {
+	// kubeconfigSecretRef names a Secret beside the VirtualCluster whose key
+	// "value" is a kubeconfig of an administrator (group system:masters or the
+	// like) with all data inline.
+	KubeconfigSecretRef KubeconfigSecretReference `json:"kubeconfigSecretRef"`
+}
+
+// KubeconfigSecretReference names a Secret in the namespace of the object that refers to it.
+type KubeconfigSecretReference struct {
+	// name of the Secret.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
 }
 
 // VirtualClusterStatus is the observed state of a VirtualCluster. vc-manager,
@@ -84,6 +166,72 @@ type VirtualClusterStatus struct {
 	// network is what the tenant was given of the super cluster's networks.
 	// +optional
 	Network *NetworkStatus `json:"network,omitempty"`
+
+	// certificates tells when the control plane's certificates end.
+	// +optional
+	Certificates *CertificatesStatus `json:"certificates,omitempty"`
+
+	// upgrade is the last change of version.
+	// +optional
+	Upgrade *UpgradeStatus `json:"upgrade,omitempty"`
+
+	// quota is the one in force: spec.quota or the class's default.
+	// +optional
+	Quota corev1.ResourceList `json:"quota,omitempty"`
+}
+
+// CertificatesStatus tells when the certificates of a control plane end.
+type CertificatesStatus struct {
+	// generation of the authorities that sign. A rotation counts it up.
+	// +optional
+	Generation int32 `json:"generation,omitempty"`
+	// trustedGenerations are all whose certificates are accepted: two during a rotation.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=4
+	TrustedGenerations []int32 `json:"trustedGenerations,omitempty"`
+	// authoritiesExpire is when the first authority that signs ends.
+	// +optional
+	AuthoritiesExpire *metav1.Time `json:"authoritiesExpire,omitempty"`
+	// leavesExpire is when the first other certificate ends, unless it is renewed before.
+	// +optional
+	LeavesExpire *metav1.Time `json:"leavesExpire,omitempty"`
+	// nextRenewal is when the next certificate is due to be renewed.
+	// +optional
+	NextRenewal *metav1.Time `json:"nextRenewal,omitempty"`
+}
+
+// UpgradeState is how far a change of version has come.
+//
+// +kubebuilder:validation:Enum=Rolling;Completed;RolledBack
+type UpgradeState string
+
+// Values of UpgradeState.
+const (
+	// UpgradeRolling: replicas are being replaced, one at a time.
+	UpgradeRolling UpgradeState = "Rolling"
+	// UpgradeCompleted: every replica runs the new version.
+	UpgradeCompleted UpgradeState = "Completed"
+	// UpgradeRolledBack: the new version did not become ready; the old one is
+	// back, and the new one is not tried again until spec.version names another.
+	UpgradeRolledBack UpgradeState = "RolledBack"
+)
+
+// UpgradeStatus is a change of version.
+type UpgradeStatus struct {
+	// from and to are the versions.
+	// +kubebuilder:validation:MaxLength=32
+	From string `json:"from"`
+	// +kubebuilder:validation:MaxLength=32
+	To string `json:"to"`
+	// state is how far it has come.
+	State UpgradeState `json:"state"`
+	// startTime is when the first replica was asked to change.
+	StartTime metav1.Time `json:"startTime"`
+	// message says why it was rolled back.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
 }
 
 // ControlPlaneStatus says where a tenant's control plane runs and how it is reached.
@@ -96,6 +244,23 @@ type ControlPlaneStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	Endpoint string `json:"endpoint,omitempty"`
+
+	// internalEndpoint is host:port of the API server within the meta cluster:
+	// the way of the platform's own clients.
+	// +optional
+	// +kubebuilder:validation:MaxLength=259
+	InternalEndpoint string `json:"internalEndpoint,omitempty"`
+
+	// hostname is the name by which vc-gateway knows the tenant, if the class has a gateway.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Hostname string `json:"hostname,omitempty"`
+
+	// replicas is how many voters the database has; readyReplicas is how many of them serve.
+	// +optional
+	Replicas int32 `json:"replicas,omitempty"`
+	// +optional
+	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
 
 	// addresses are the pod IPs of the control plane's replicas: the only
 	// addresses that the tenant's default/kubernetes Service may lead to.

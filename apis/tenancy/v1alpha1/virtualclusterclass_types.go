@@ -4,19 +4,21 @@
 package v1alpha1
 
 import (
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // VirtualClusterClass is what the platform team decides once for many virtual
 // clusters: versions, control plane, exposure, network and sandbox.
 //
+// A class that a virtual cluster names cannot go: its deletion waits (FinalizerClass).
+//
 // +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=vcclass,categories=tenancy
 // +kubebuilder:printcolumn:name="Default-Version",type=string,JSONPath=`.spec.versions[?(@.default==true)].name`
 // +kubebuilder:printcolumn:name="Runtime",type=string,JSONPath=`.spec.sandbox.default`
 // +kubebuilder:printcolumn:name="Exposure",type=string,JSONPath=`.spec.controlPlane.exposure.type`
+// +kubebuilder:printcolumn:name="Used",type=integer,JSONPath=`.status.virtualClusters`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type VirtualClusterClass struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -24,6 +26,27 @@ type VirtualClusterClass struct {
 
 	// spec is the platform team's decision.
 	Spec VirtualClusterClassSpec `json:"spec"`
+	// status is what vc-manager found.
+	// +optional
+	Status VirtualClusterClassStatus `json:"status,omitempty"`
+}
+
+// VirtualClusterClassStatus is what vc-manager found about a class.
+type VirtualClusterClassStatus struct {
+	// observedGeneration is the generation that the rest is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// virtualClusters is how many name this class.
+	// +optional
+	VirtualClusters int32 `json:"virtualClusters,omitempty"`
+
+	// conditions: see ClassConditionReady.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // VirtualClusterClassSpec is the platform team's decision for a class.
@@ -46,6 +69,14 @@ type VirtualClusterClassSpec struct {
 
 	// sandbox says which RuntimeClasses of the super cluster the tenant's pods run in.
 	Sandbox ClassSandbox `json:"sandbox"`
+
+	// quota bounds what a tenant may ask of the super cluster.
+	// +optional
+	Quota ClassQuota `json:"quota,omitempty"`
+
+	// node is how the virtual nodes look.
+	// +optional
+	Node ClassNode `json:"node,omitempty"`
 
 	// dns is the DNS server that each tenant is given.
 	// +optional
@@ -75,59 +106,9 @@ type ClassVersion struct {
 	// default marks the version of a VirtualCluster that names none.
 	// +optional
 	Default bool `json:"default,omitempty"`
-}
-
-// ClassControlPlane is how a tenant's control plane is run.
-type ClassControlPlane struct {
-	// resources of the control plane's one container.
+	// deprecated warns those who run the version or ask for it. It is still offered.
 	// +optional
-	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
-	// storage of the control plane's database.
-	// +optional
-	// +kubebuilder:default={}
-	Storage ClassStorage `json:"storage,omitempty"`
-	// exposure is how the API server is reached from outside of the meta cluster.
-	// +optional
-	// +kubebuilder:default={}
-	Exposure ClassExposure `json:"exposure,omitempty"`
-}
-
-// ClassStorage is the volume of a control plane's database.
-type ClassStorage struct {
-	// storageClassName of the volume claim. Empty means the meta cluster's default.
-	// +optional
-	// +kubebuilder:validation:MaxLength=253
-	StorageClassName string `json:"storageClassName,omitempty"`
-	// size of the volume claim.
-	// +optional
-	// +kubebuilder:default="2Gi"
-	Size resource.Quantity `json:"size,omitempty"`
-}
-
-// ExposureType is how a tenant's API server is reached.
-//
-// +kubebuilder:validation:Enum=ClusterIP;NodePort
-type ExposureType string
-
-// Values of ExposureType.
-const (
-	// ExposeClusterIP: only from inside of the meta cluster.
-	ExposeClusterIP ExposureType = "ClusterIP"
-	// ExposeNodePort: on a port of every node of the meta cluster.
-	ExposeNodePort ExposureType = "NodePort"
-)
-
-// ClassExposure is how a tenant's API server is reached from outside.
-type ClassExposure struct {
-	// type of the API server's Service.
-	// +optional
-	// +kubebuilder:default=ClusterIP
-	Type ExposureType `json:"type,omitempty"`
-	// address is the host that the kubeconfig names for a NodePort. Empty
-	// means the InternalIP of a ready node of the meta cluster.
-	// +optional
-	// +kubebuilder:validation:MaxLength=253
-	Address string `json:"address,omitempty"`
+	Deprecated bool `json:"deprecated,omitempty"`
 }
 
 // ClassNetwork is what tenants are given of the super cluster's networks.
@@ -162,7 +143,24 @@ type ClassSandbox struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=253
 	Allowed []string `json:"allowed"`
+	// podSecurity is the Pod Security standard that the super cluster enforces
+	// on the tenant's pods. The syncer's own rules hold below it in any case.
+	// +optional
+	// +kubebuilder:default=baseline
+	PodSecurity PodSecurityLevel `json:"podSecurity,omitempty"`
 }
+
+// PodSecurityLevel is a level of the Pod Security standards. "privileged" is
+// not on offer: a sandbox does not make a privileged pod safe.
+//
+// +kubebuilder:validation:Enum=baseline;restricted
+type PodSecurityLevel string
+
+// Values of PodSecurityLevel.
+const (
+	PodSecurityBaseline   PodSecurityLevel = "baseline"
+	PodSecurityRestricted PodSecurityLevel = "restricted"
+)
 
 // VirtualClusterClassList is a list of VirtualClusterClasses.
 //

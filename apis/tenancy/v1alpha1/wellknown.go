@@ -60,6 +60,18 @@ const SharedDriver = GroupName
 // that were held (condition DeletionsSynced) since then or earlier may go on.
 const AnnotationAllowDeletions = LabelPrefix + "allow-deletions"
 
+// AnnotationRotateAuthorities on a VirtualCluster is a time (RFC 3339):
+// authorities made before it are replaced, with a time in which both the old
+// and the new are trusted (spec.controlPlane.certificates.overlap of the class).
+const AnnotationRotateAuthorities = LabelPrefix + "rotate-authorities"
+
+// AnnotationAllowEmptyDatabase on a VirtualCluster is a time (RFC 3339): a
+// control plane whose database was lost before it may start with an empty one.
+const AnnotationAllowEmptyDatabase = LabelPrefix + "allow-empty-database"
+
+// FinalizerClass is on a VirtualClusterClass that virtual clusters name.
+const FinalizerClass = LabelPrefix + "in-use"
+
 // Finalizers of a VirtualCluster, removed in this order.
 const (
 	// FinalizerSyncer is set by the syncer before it writes the first super
