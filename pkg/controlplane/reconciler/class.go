@@ -30,7 +30,15 @@ func (r *Reconciler) resolveClass(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
-	s.class, s.spec.Version, s.spec.ControlPlane = class, version, class.Spec.ControlPlane
+	controlPlane, err := effectiveControlPlane(class, s.virtualCluster.Spec.ControlPlane)
+	if err != nil {
+		return err
+	}
+	quota, err := effectiveQuota(class, s.virtualCluster.Spec.Quota)
+	if err != nil {
+		return err
+	}
+	s.class, s.spec.Version, s.spec.ControlPlane, s.status.Quota = class, version, controlPlane, quota
 	return nil
 }
 

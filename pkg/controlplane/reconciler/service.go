@@ -27,7 +27,7 @@ func (r *Reconciler) ensureService(ctx context.Context, s *scope) error {
 	if err := r.apply(ctx, s.spec.Service(), s.service); err != nil {
 		return err
 	}
-	exposure := s.class.Spec.ControlPlane.Exposure
+	exposure := s.spec.ControlPlane.Exposure
 	if exposure.Type != tenancyv1alpha1.ExposeNodePort {
 		s.status.ControlPlane.Endpoint = serverURL(s.service.Spec.ClusterIP, tenancyv1alpha1.ControlPlanePort)
 		return nil
