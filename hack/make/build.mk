@@ -3,26 +3,35 @@
 #
 # The programs. Go decides what is out of date, so these targets always ask it.
 
-# One module for each Kubernetes minor that is shipped.
+# One module below kube for each Kubernetes minor that is shipped. The newest is bin/kube, with
+# every program; an older one is bin/kube-MINOR, a control plane to upgrade from.
 KUBE_MODULE := kube/v1.37
+KUBE_OLDER := v1.36
+KUBE_MODULES := $(KUBE_MODULE) $(KUBE_OLDER:%=kube/%)
+KUBE_BINARIES := bin/kube $(KUBE_OLDER:%=bin/kube-%)
+
 # What all of them share. It has no versions of its own: it is built and tested from a minor's module.
-KUBE_LAUNCHER := virtualcluster.io/virtualcluster/kube/controlplane
-KUBE_VERSION := v1.37.1
+KUBE_SHARED := virtualcluster.io/virtualcluster/kube/controlplane
+
+# The module of a binary, and the version of Kubernetes (v1.37.1) that a module asks for.
+kube_module = $(if $(filter bin/kube,$(1)),$(KUBE_MODULE),$(1:bin/kube-%=kube/%))
+kube_version = $(shell sed -n 's|.*k8s.io/kubernetes \(v[0-9.]*\).*|\1|p' $(1)/go.mod)
 
 # Kubernetes keeps its version in two packages; without the stamps clients see
 # v0.0.0. The values are fixed: the same source makes the same binary.
-KUBE_STAMPS := gitVersion=$(KUBE_VERSION) gitMajor=1 gitMinor=37 gitTreeState=clean \
+kube_stamps = gitVersion=$(1) gitMajor=1 gitMinor=$(word 2,$(subst ., ,$(1))) gitTreeState=clean \
 	gitCommit=unknown buildDate=1970-01-01T00:00:00Z
-KUBE_LDFLAGS := -s -w \
-	$(foreach package,k8s.io/component-base/version k8s.io/client-go/pkg/version,$(KUBE_STAMPS:%=-X $(package).%))
+kube_ldflags = -s -w \
+	$(foreach package,k8s.io/component-base/version k8s.io/client-go/pkg/version,$(patsubst %,-X $(package).%,$(call kube_stamps,$(1))))
 
 .PHONY: build
-build: bin/kube bin/kubectl bin/kubectl-vc runtime ## Build every program into bin/.
+build: $(KUBE_BINARIES) bin/kubectl bin/kubectl-vc runtime ## Build every program into bin/.
 
-.PHONY: bin/kube
+.PHONY: $(KUBE_BINARIES)
 bin/kube: ## Build the Kubernetes we ship, as one multi-call binary.
+$(KUBE_BINARIES):
 	@mkdir -p $(@D)
-	cd $(KUBE_MODULE) && go build -ldflags '$(KUBE_LDFLAGS)' -o $(CURDIR)/$@ .
+	cd $(call kube_module,$@) && go build -ldflags '$(call kube_ldflags,$(call kube_version,$(call kube_module,$@)))' -o $(CURDIR)/$@ .
 
 .PHONY: bin/kubectl
 bin/kubectl: bin/kube

@@ -9,10 +9,10 @@ test: machine verify test-unit test-integration test-e2e ## Run everything that 
 .PHONY: test-unit
 test-unit: ## Run the unit tests and the import rules.
 	go test . ./apis/... ./charts/... ./cmd/... ./hack/... ./pkg/... ./test/performance/...
-	cd $(KUBE_MODULE) && go test ./... $(KUBE_LAUNCHER)/...
+	for module in $(KUBE_MODULES); do (cd $$module && go test ./... $(KUBE_SHARED)/...); done
 
 .PHONY: test-integration
-test-integration: bin/kube bin/kubectl bin/coredns ## Run the tests that need a real API server, but no pods.
+test-integration: $(KUBE_BINARIES) bin/kubectl bin/coredns ## Run the tests that need a real API server, but no pods.
 	go test -count=1 -timeout 20m ./test/framework/... ./test/integration/...
 
 .PHONY: test-journal

@@ -15,7 +15,7 @@ generate: $(CONTROLLER_GEN) ## Write everything that is generated: deep copies, 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run the linters.
 	$(GOLANGCI_LINT) run --timeout 15m
-	cd $(KUBE_MODULE) && $(CURDIR)/$(GOLANGCI_LINT) run --timeout 15m --config $(CURDIR)/.golangci.yml
+	for module in $(KUBE_MODULES); do (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run --timeout 15m --config $(CURDIR)/.golangci.yml . $$(go list -f '{{.Dir}}' $(KUBE_SHARED)/...)); done
 
 .PHONY: lint-fix
 lint-fix: $(GOLANGCI_LINT) ## Run the linters and repair what they can.
@@ -24,7 +24,7 @@ lint-fix: $(GOLANGCI_LINT) ## Run the linters and repair what they can.
 .PHONY: vet
 vet:
 	go vet ./...
-	cd $(KUBE_MODULE) && go vet ./...
+	for module in $(KUBE_MODULES); do (cd $$module && go vet ./... $(KUBE_SHARED)/...); done
 
 .PHONY: verify
 verify: generate ## Regenerate, lint, and assert that nothing generated has changed.
