@@ -73,15 +73,19 @@ func installCRD(ctx context.Context, client apiextensionsclient.Interface, path 
 	})
 }
 
-// kubeBinary returns the binary to start: $KUBE_BIN, or bin/kube of the repository.
-func kubeBinary() (string, error) {
+// kubeBinary returns the binary of a minor: bin/kube-MINOR of the repository.
+// That of the newest is $KUBE_BIN, or bin/kube.
+func kubeBinary(minor string) (string, error) {
 	path := os.Getenv("KUBE_BIN")
-	if path == "" {
+	if path == "" || minor != MinorNewest {
 		root, err := repositoryRoot()
 		if err != nil {
 			return "", err
 		}
 		path = filepath.Join(root, "bin", "kube")
+		if minor != MinorNewest {
+			path += "-" + minor
+		}
 	}
 	if _, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("%w: run `make build`", err)

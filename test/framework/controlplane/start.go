@@ -32,6 +32,12 @@ const (
 	RoleSuper  = "super"
 )
 
+// Minors of Kubernetes that a control plane can be, as the Makefile names them.
+const (
+	MinorNewest = ""
+	Minor136    = "v1.36"
+)
+
 const (
 	// startTimeout is how long a control plane may take until it is ready: it
 	// takes 4 s on an idle machine.
@@ -49,6 +55,8 @@ const (
 type Options struct {
 	// Role is RoleTenant (the default) or RoleSuper.
 	Role string
+	// Minor is MinorNewest (the default) or an older one.
+	Minor string
 	// ServiceCIDR is the range of ClusterIPs. Default 10.96.0.0/16.
 	ServiceCIDR string
 	// KubeletServingCA (PEM) verifies the kubelets that the API server calls.
@@ -86,7 +94,7 @@ func Start(t testing.TB, options Options) *Instance {
 	if options.ServiceCIDR == "" {
 		options.ServiceCIDR = "10.96.0.0/16"
 	}
-	binary, err := kubeBinary()
+	binary, err := kubeBinary(options.Minor)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,6 +231,18 @@ func (i *Instance) Restart(t testing.TB) {
 	if err := i.waitReady(t.Context()); err != nil {
 		t.Fatalf("waiting for the control plane: %v\nthe end of its log:\n%s", err, i.log())
 	}
+}
+
+// RestartAs starts the control plane after Stop or Kill like Restart, but with
+// another minor.
+func (i *Instance) RestartAs(t testing.TB, minor string) {
+	t.Helper()
+	binary, err := kubeBinary(minor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.arguments[0] = binary
+	i.Restart(t)
 }
 
 // Stop stops the control plane in order. It does nothing to one that has ended.

@@ -18,8 +18,10 @@ import (
 
 func TestMissingBinaryNamesTheRemedy(t *testing.T) {
 	t.Setenv("KUBE_BIN", filepath.Join(t.TempDir(), "absent"))
-	if _, err := kubeBinary(); err == nil || !strings.Contains(err.Error(), "make build") {
-		t.Errorf("kubeBinary: %v, want an error that says how to build it", err)
+	for _, minor := range []string{MinorNewest, "v1.0"} {
+		if _, err := kubeBinary(minor); err == nil || !strings.Contains(err.Error(), "make build") {
+			t.Errorf("kubeBinary(%q): %v, want an error that says how to build it", minor, err)
+		}
 	}
 }
 
