@@ -13,9 +13,10 @@ import (
 // Tags of the images whose program comes from a pinned Go module. TestTagsFollowModules
 // compares them with the modules.
 const (
-	kubernetesTag  = "v1.37.1"
-	corednsTag     = "v1.15.0"
-	provisionerTag = "v0.0.30"
+	kubernetesTag    = "v1.37.1"
+	kubernetes136Tag = "v1.36.4"
+	corednsTag       = "v1.15.0"
+	provisionerTag   = "v0.0.30"
 )
 
 const (
@@ -52,31 +53,34 @@ func catalog() map[string]describe {
 	return map[string]describe{
 		"agnhost":                describeAgnhost,
 		"busybox":                describeBusybox,
-		"control-plane":          describeControlPlane,
+		"control-plane":          describeControlPlane("kube", kubernetesTag, image.Link("/kubectl", "/kube")),
+		"control-plane-v1.36":    describeControlPlane("kube-v1.36", kubernetes136Tag),
 		"coredns":                describeCoreDNS,
 		"local-path-provisioner": describeProvisioner,
 		"pause":                  describePause,
 	}
 }
 
-// describeControlPlane is the Kubernetes of a tenant. Data lies in /data; HOME is where
-// kubectl may write its cache.
-func describeControlPlane(_ context.Context, in inputs) (image.Spec, error) {
-	kube, err := in.program("/kube", "kube")
-	return image.Spec{
-		Reference: "ghcr.io/virtualcluster/control-plane:" + kubernetesTag,
-		Entries: []image.Entry{
-			kube,
-			image.Link("/kubectl", "/kube"),
-			image.Dir("/tmp", 0o1777),
-			image.Dir("/data", 0o700).OwnedBy(nonRootID),
-		},
-		Config: image.Config{
-			Entrypoint: []string{"/kube"},
-			Env:        []string{"PATH=/", "HOME=/tmp"},
-			User:       nonRoot,
-		},
-	}, err
+// describeControlPlane is the Kubernetes of a tenant: one image for each minor, which are
+// called in the same way. Data lies in /data; HOME is where kubectl may write its cache.
+// more is what only one of them has.
+func describeControlPlane(program, tag string, more ...image.Entry) describe {
+	return func(_ context.Context, in inputs) (image.Spec, error) {
+		kube, err := in.program("/kube", program)
+		return image.Spec{
+			Reference: "ghcr.io/virtualcluster/control-plane:" + tag,
+			Entries: append([]image.Entry{
+				kube,
+				image.Dir("/tmp", 0o1777),
+				image.Dir("/data", 0o700).OwnedBy(nonRootID),
+			}, more...),
+			Config: image.Config{
+				Entrypoint: []string{"/kube"},
+				Env:        []string{"PATH=/", "HOME=/tmp"},
+				User:       nonRoot,
+			},
+		}, err
+	}
 }
 
 // describePause keeps the user id of the pause image it stands for.

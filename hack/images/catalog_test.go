@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"sigs.k8s.io/yaml"
 )
 
 // TestMain makes the test program a busybox of two tools: the tests need a static program
@@ -40,7 +41,7 @@ func programs(t *testing.T) inputs {
 		t.Skipf("the tests were built with cgo: %v", err)
 	}
 	in := inputs{bin: t.TempDir(), busybox: self}
-	for _, name := range []string{"agnhost", "coredns", "kube", "local-path-provisioner", "pause"} {
+	for _, name := range []string{"agnhost", "coredns", "kube", "kube-v1.36", "local-path-provisioner", "pause"} {
 		if err := os.Symlink(self, filepath.Join(in.bin, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -120,6 +121,11 @@ func TestImages(t *testing.T) {
 			config:    v1.Config{Entrypoint: []string{"/kube"}, Env: []string{"PATH=/", "HOME=/tmp"}, User: "65532:65532"},
 			paths:     map[string]string{"/kube": "755", "/kubectl": "777 /kube", "/tmp/": "1777", "/data/": "700"},
 		},
+		"control-plane-v1.36": {
+			reference: "ghcr.io/virtualcluster/control-plane:v1.36.4",
+			config:    v1.Config{Entrypoint: []string{"/kube"}, Env: []string{"PATH=/", "HOME=/tmp"}, User: "65532:65532"},
+			paths:     map[string]string{"/kube": "755", "/kubectl": "", "/tmp/": "1777", "/data/": "700"},
+		},
 		"coredns": {
 			reference: "registry.k8s.io/coredns/coredns:v1.15.0",
 			config:    v1.Config{Entrypoint: []string{"/coredns"}, User: "65532:65532", WorkingDir: "/"},
@@ -170,6 +176,7 @@ func TestImages(t *testing.T) {
 func TestTagsFollowModules(t *testing.T) {
 	tests := map[string]struct{ module, path, tag string }{
 		"kubernetes":             {module: "../../kube/v1.37", path: "k8s.io/kubernetes", tag: kubernetesTag},
+		"kubernetes 1.36":        {module: "../../kube/v1.36", path: "k8s.io/kubernetes", tag: kubernetes136Tag},
 		"coredns":                {module: "../tools/coredns", path: "github.com/coredns/coredns", tag: corednsTag},
 		"local-path-provisioner": {module: "../tools/local-path-provisioner", path: "github.com/rancher/local-path-provisioner", tag: provisionerTag},
 	}
@@ -193,6 +200,42 @@ func TestTagsFollowModules(t *testing.T) {
 			}
 			t.Errorf("%s/go.mod does not require %s", tc.module, tc.path)
 		})
+	}
+}
+
+// TestTheChartOffersWhatIsBuilt: a version whose image nobody makes cannot start, and an
+// image that no class offers is built for nothing.
+func TestTheChartOffersWhatIsBuilt(t *testing.T) {
+	content, err := os.ReadFile("../../charts/virtualcluster/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values struct {
+		Class struct {
+			Versions []struct{ Name, Image string }
+		}
+	}
+	if err := yaml.Unmarshal(content, &values); err != nil {
+		t.Fatal(err)
+	}
+	offered := map[string]string{}
+	for _, version := range values.Class.Versions {
+		offered[version.Name] = version.Image
+	}
+	built := map[string]string{}
+	for name, describe := range catalog() {
+		if !strings.HasPrefix(name, "control-plane") {
+			continue
+		}
+		spec, err := describe(t.Context(), programs(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, tag, _ := strings.Cut(spec.Reference, ":")
+		built[tag] = spec.Reference
+	}
+	if diff := cmp.Diff(built, offered); diff != "" {
+		t.Errorf("versions (-built +offered by the chart):\n%s", diff)
 	}
 }
 
