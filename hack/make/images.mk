@@ -16,7 +16,7 @@ IMAGE_REPOSITORY := ghcr.io/virtualcluster
 BUSYBOX ?= /bin/busybox
 
 PLATFORM_IMAGES := vc-manager syncer vn-agent
-OTHER_IMAGES := agnhost busybox control-plane $(KUBE_OLDER:%=control-plane-%) coredns local-path-provisioner pause
+OTHER_IMAGES := agnhost busybox control-plane control-plane-v1.36 coredns local-path-provisioner pause
 
 PLATFORM_ARCHIVES := $(PLATFORM_IMAGES:%=bin/images/%.tar)
 OTHER_ARCHIVES := $(OTHER_IMAGES:%=bin/images/%.tar)
@@ -44,7 +44,7 @@ $(OTHER_ARCHIVES): bin/images/%.tar: $(IMAGES_TOOL)
 
 bin/images/agnhost.tar: bin/agnhost
 bin/images/control-plane.tar: bin/kube
-$(KUBE_OLDER:%=bin/images/control-plane-%.tar): bin/images/control-plane-%.tar: bin/kube-%
+bin/images/control-plane-v1.36.tar: bin/kube-v1.36
 bin/images/coredns.tar: bin/coredns
 bin/images/local-path-provisioner.tar: bin/local-path-provisioner
 bin/images/pause.tar: bin/pause
