@@ -4,6 +4,7 @@
 package controlplane
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ func TestArgsAreKnownToThePrograms(t *testing.T) {
 	for _, role := range []Role{RoleTenant, RoleSuper} {
 		o := validOptions()
 		o.Role = role
+		replicate(o, "control-plane-1")
 
 		apiserver := pflag.NewFlagSet("kube-apiserver", pflag.ContinueOnError)
 		for _, set := range apiserveroptions.NewServerRunOptions().Flags().FlagSets {
@@ -60,7 +62,7 @@ func TestATenantNeverEvicts(t *testing.T) {
 }
 
 func TestEtcdHasNoClientPort(t *testing.T) {
-	config, err := etcdConfig(validOptions())
+	config, err := etcdConfig(validOptions(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,4 +79,82 @@ func TestEtcdHasNoClientPort(t *testing.T) {
 	if !config.PeerTLSInfo.ClientCertAuth {
 		t.Error("etcd takes peers without a certificate")
 	}
+}
+
+func TestEtcdOfSeveralTakesItsAuthorityOnly(t *testing.T) {
+	o := validOptions()
+	replicate(o, "control-plane-1")
+	o.BindAddress = "192.0.2.7"
+	const joined = "control-plane-0=https://control-plane-0.peers.vc.svc.cluster.local:2380," +
+		"control-plane-1=https://control-plane-1.peers.vc.svc.cluster.local:2380"
+	config, err := etcdConfig(o, joined)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, got := range map[string]string{
+		"clients listen":    urls(config.ListenClientUrls),
+		"peers listen":      urls(config.ListenPeerUrls),
+		"clients advertise": urls(config.AdvertiseClientUrls),
+		"peers advertise":   urls(config.AdvertisePeerUrls),
+		"peers' names":      strings.Join(config.PeerTLSInfo.AllowedCNs, " "),
+		"clients' names":    strings.Join(config.ClientTLSInfo.AllowedCNs, " "),
+		"joins":             config.ClusterState + " " + config.InitialCluster,
+	} {
+		want := map[string]string{
+			"clients listen":    "unix:///data/etcd.sock https://192.0.2.7:2379",
+			"peers listen":      "https://192.0.2.7:2380",
+			"clients advertise": "https://control-plane-1.peers.vc.svc.cluster.local:2379",
+			"peers advertise":   "https://control-plane-1.peers.vc.svc.cluster.local:2380",
+			"peers' names":      "etcd-peer",
+			"clients' names":    "etcd-peer vc-manager",
+			"joins":             "existing " + joined,
+		}[what]
+		if got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+	if !config.PeerTLSInfo.ClientCertAuth || !config.ClientTLSInfo.ClientCertAuth {
+		t.Error("etcd takes somebody without a certificate")
+	}
+	if !config.PeerTLSInfo.SkipClientSANVerify {
+		t.Error("etcd compares a peer's address with its certificate, and a pod's address changes")
+	}
+	if config.EnableGRPCGateway || config.TickMs != 100 || config.ElectionMs != 1000 || !config.StrictReconfigCheck || !config.PreVote {
+		t.Errorf("gateway %v, ticks %d/%d ms, strict %v, pre-vote %v",
+			config.EnableGRPCGateway, config.TickMs, config.ElectionMs, config.StrictReconfigCheck, config.PreVote)
+	}
+}
+
+// Two databases that start at the same address must not be taken for one.
+func TestEachDatabaseHasItsOwnToken(t *testing.T) {
+	tokens := map[string]bool{}
+	for range 3 {
+		config, err := etcdConfig(validOptions(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens[config.InitialClusterToken] = true
+	}
+	if len(tokens) != 3 {
+		t.Errorf("tokens %v", tokens)
+	}
+}
+
+func TestControllersElectALeaderOnlyAmongSeveral(t *testing.T) {
+	alone, several := validOptions(), validOptions()
+	replicate(several, "control-plane-1")
+	if args := controllerManagerArgs(alone, ""); !slices.Contains(args, "--leader-elect=false") {
+		t.Errorf("alone: %v", args)
+	}
+	if args := controllerManagerArgs(several, ""); !slices.Contains(args, "--leader-elect=true") {
+		t.Errorf("several: %v", args)
+	}
+}
+
+func urls(list []url.URL) string {
+	var all []string
+	for _, one := range list {
+		all = append(all, one.String())
+	}
+	return strings.Join(all, " ")
 }

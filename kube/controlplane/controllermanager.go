@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -53,8 +54,8 @@ func controllerManagerArgs(o *Options, kubeconfig string) []string {
 		"--root-ca-file=" + certificates.path(fileServerCA),
 		"--cluster-signing-cert-file=" + certificates.path(fileUserCA),
 		"--cluster-signing-key-file=" + certificates.path(fileUserCAKey),
-		// The process is the only replica.
-		"--leader-elect=false",
+		// Several replicas may run; one that is alone has nobody to wait for.
+		"--leader-elect=" + strconv.FormatBool(o.replicated()),
 		// No port of its own: its metrics and health are the process's, on the API server's port.
 		"--secure-port=0",
 		"--profiling=false",

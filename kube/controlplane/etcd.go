@@ -4,93 +4,120 @@
 package controlplane
 
 import (
-	"context"
+	"crypto/rand"
 	"fmt"
+	"net"
 	"net/url"
-	"os"
-	"path/filepath"
-	"time"
+	"strconv"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/server/v3/embed"
+
+	"virtualcluster.io/virtualcluster/kube/controlplane/member"
 )
 
+// etcdQuotaBytes is where etcd refuses writes. The etcd documentation
+// suggests 8 GiB at the most; 4 GiB keeps restarts of a tenant short.
+const etcdQuotaBytes = 4 << 30
+
+// Common names of the certificates of the etcd authority: who may speak to a
+// member from outside of its process.
 const (
-	// etcdStartTimeout bounds how long the database may take to elect itself:
-	// replaying the log of a large database on a slow disk takes tens of seconds.
-	etcdStartTimeout = 2 * time.Minute
-	// etcdQuotaBytes is where etcd refuses writes. The etcd documentation
-	// suggests 8 GiB at the most; 4 GiB keeps restarts of a tenant short.
-	etcdQuotaBytes = 4 << 30
-	// etcdMember is the name of the one voter. Compaction is left to the API
-	// server, which compacts every five minutes.
-	etcdMember = "control-plane-0"
+	nameEtcdPeer = "etcd-peer"
+	nameManager  = "vc-manager"
 )
 
-// startEtcd starts the database and waits until it serves. The caller closes it.
-func startEtcd(ctx context.Context, o *Options) (*embed.Etcd, error) {
-	config, err := etcdConfig(o)
-	if err != nil {
-		return nil, err
-	}
-	// A socket that a killed process left behind refuses the next listener.
-	if err := os.Remove(o.etcdSocket()); err != nil && !os.IsNotExist(err) {
-		return nil, fmt.Errorf("removing the stale etcd socket: %w", err)
-	}
-	etcd, err := embed.StartEtcd(config)
-	if err != nil {
-		return nil, fmt.Errorf("starting etcd in %s: %w", config.Dir, err)
-	}
-	timer := time.NewTimer(etcdStartTimeout)
-	defer timer.Stop()
-	select {
-	case <-etcd.Server.ReadyNotify():
-		return etcd, nil
-	case err := <-etcd.Err():
-		err = fmt.Errorf("etcd: %w", err)
-		etcd.Close()
-		return nil, err
-	case <-timer.C:
-		etcd.Close()
-		return nil, fmt.Errorf("etcd was not ready within %s", etcdStartTimeout)
-	case <-ctx.Done():
-		etcd.Close()
-		return nil, ctx.Err()
-	}
-}
-
-// etcdConfig describes a cluster of one voter. Clients come by a unix socket in
-// a directory that only this user may enter, so no certificate stands between
-// a port and the database: there is no port. The peer listener takes any free
-// port of the loopback address and only the etcd CA's certificates: a voter
-// that is alone has no peers, but etcd insists on a listener.
-func etcdConfig(o *Options) (*embed.Config, error) {
-	certificates := pki(o.PKIDir)
+// etcdConfig describes this replica's member. The API server comes by a unix
+// socket in a directory that only this user may enter, so no certificate stands
+// between it and the database, and no other member has to be alive for the way
+// to exist. Compaction is left to the API server, which compacts every five minutes.
+//
+// initialCluster is the list to join; empty: the member is the only one, or
+// the volume knows the others.
+func etcdConfig(o *Options, initialCluster string) (*embed.Config, error) {
 	config := embed.NewConfig()
-	config.Name = etcdMember
-	config.Dir = filepath.Join(o.DataDir, "etcd")
-	client := url.URL{Scheme: "unix", Path: o.etcdSocket()}
-	config.ListenClientUrls = []url.URL{client}
-	config.AdvertiseClientUrls = []url.URL{client}
-	peer := url.URL{Scheme: "https", Host: "127.0.0.1:0"}
-	config.ListenPeerUrls = []url.URL{peer}
-	config.AdvertisePeerUrls = []url.URL{peer}
-	config.InitialCluster = etcdMember + "=" + peer.String()
-	config.PeerTLSInfo = transport.TLSInfo{
-		CertFile:       certificates.path(fileEtcdPeerCert),
-		KeyFile:        certificates.path(fileEtcdPeerKey),
-		TrustedCAFile:  certificates.path(fileEtcdCA),
-		ClientCertAuth: true,
-	}
-	// A single voter elects itself: nothing is gained by waiting the second
-	// that a cluster on a slow network needs.
-	config.TickMs, config.ElectionMs = 10, 100
+	config.Name = o.Member
+	config.Dir = o.volume().Database()
+	config.PeerTLSInfo = o.etcdTLS(nameEtcdPeer)
 	config.QuotaBackendBytes = etcdQuotaBytes
 	config.LogLevel = "warn"
-	// Snapshots of a small raft log cost memory for nothing in a database of one.
+	// Snapshots of a small raft log cost memory for nothing in a small database.
 	config.SnapshotCount = 5000
+	// The number of a database is made of its first member's address and this. By
+	// the address alone a database that is made anew would be taken for the old one.
+	config.InitialClusterToken = rand.Text()
+	if o.replicated() {
+		if err := setMemberOfSeveral(config, o); err != nil {
+			return nil, err
+		}
+	} else {
+		setOnlyMember(config, o)
+	}
+	config.InitialCluster = config.Name + "=" + config.AdvertisePeerUrls[0].String()
+	if initialCluster != "" {
+		config.ClusterState, config.InitialCluster = embed.ClusterStateFlagExisting, initialCluster
+	}
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("etcd configuration: %w", err)
 	}
 	return config, nil
+}
+
+// setOnlyMember: there is no port for clients. The peer listener takes any free
+// port of the loopback address: a voter that is alone has no peers, but etcd
+// insists on a listener.
+func setOnlyMember(config *embed.Config, o *Options) {
+	socket := url.URL{Scheme: "unix", Path: o.etcdSocket()}
+	config.ListenClientUrls = []url.URL{socket}
+	config.AdvertiseClientUrls = []url.URL{socket}
+	peer := url.URL{Scheme: "https", Host: "127.0.0.1:0"}
+	config.ListenPeerUrls = []url.URL{peer}
+	config.AdvertisePeerUrls = []url.URL{peer}
+	// A single voter elects itself: nothing is gained by waiting the second
+	// that a cluster on a slow network needs.
+	config.TickMs, config.ElectionMs = 10, 100
+}
+
+// setMemberOfSeveral: both ports take certificates of the etcd authority only.
+// The client port is for members that join and for the manager.
+func setMemberOfSeveral(config *embed.Config, o *Options) error {
+	peers, err := o.peers()
+	if err != nil {
+		return err
+	}
+	config.ClientTLSInfo = o.etcdTLS(nameEtcdPeer, nameManager)
+	config.ListenClientUrls = []url.URL{{Scheme: "unix", Path: o.etcdSocket()}, o.listenURL(member.ClientPort)}
+	config.ListenPeerUrls = []url.URL{o.listenURL(member.PeerPort)}
+	client, err := url.Parse(peers.ClientURL(peers.Self))
+	if err != nil {
+		return fmt.Errorf("--peer-domain: %w", err)
+	}
+	peer, err := url.Parse(peers.PeerURL(peers.Self))
+	if err != nil {
+		return fmt.Errorf("--peer-domain: %w", err)
+	}
+	config.AdvertiseClientUrls, config.AdvertisePeerUrls = []url.URL{*client}, []url.URL{*peer}
+	// Nobody needs the database as JSON, and this is one door less.
+	config.EnableGRPCGateway = false
+	// etcd's own defaults, for a network in which a message takes milliseconds.
+	config.TickMs, config.ElectionMs = 100, 1000
+	return nil
+}
+
+func (o *Options) listenURL(port int) url.URL {
+	return url.URL{Scheme: "https", Host: net.JoinHostPort(o.BindAddress, strconv.Itoa(port))}
+}
+
+// etcdTLS takes certificates of the etcd authority with one of the names. The
+// address of who shows one is not compared with it: a pod's address changes.
+func (o *Options) etcdTLS(names ...string) transport.TLSInfo {
+	certificates := pki(o.PKIDir)
+	return transport.TLSInfo{
+		CertFile:            certificates.path(fileEtcdPeerCert),
+		KeyFile:             certificates.path(fileEtcdPeerKey),
+		TrustedCAFile:       certificates.path(fileEtcdCA),
+		ClientCertAuth:      true,
+		AllowedCNs:          names,
+		SkipClientSANVerify: true,
+	}
 }

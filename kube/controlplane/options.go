@@ -12,6 +12,9 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"virtualcluster.io/virtualcluster/kube/controlplane/member"
 )
 
 // Role says which cluster the control plane serves.
@@ -45,6 +48,16 @@ type Options struct {
 	BindAddress string
 	// SecurePort is the API server's port. Default 6443.
 	SecurePort int
+	// Replicas is of how many members the database is: 1 (the default), or 3,
+	// which keep serving when one is lost.
+	Replicas int
+	// Member is the name of this replica's member: of its pod. Default control-plane-0.
+	Member string
+	// PeerDomain is the domain below which the members' names resolve. Required if there are three.
+	PeerDomain string
+	// MembershipDir holds what the manager says about the members (see
+	// member.ReadIntent). Default empty: nobody says anything.
+	MembershipDir string
 	// Verbosity is klog's. Default 1.
 	Verbosity int
 }
@@ -57,6 +70,8 @@ func NewOptions() *Options {
 		ServiceAccountIssuer: "https://kubernetes.default.svc.cluster.local",
 		BindAddress:          "0.0.0.0",
 		SecurePort:           6443,
+		Replicas:             1,
+		Member:               "control-plane-0",
 		Verbosity:            1,
 	}
 }
@@ -72,6 +87,10 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.AdvertiseAddress, "advertise-address", o.AdvertiseAddress, "address at which pods reach this replica (required)")
 	flags.StringVar(&o.BindAddress, "bind-address", o.BindAddress, "address that the API server listens on")
 	flags.IntVar(&o.SecurePort, "secure-port", o.SecurePort, "port of the API server")
+	flags.IntVar(&o.Replicas, "replicas", o.Replicas, "members of the database: 1, or 3 that keep serving when one is lost")
+	flags.StringVar(&o.Member, "member", o.Member, "name of this replica's member, which ends in its ordinal")
+	flags.StringVar(&o.PeerDomain, "peer-domain", o.PeerDomain, "domain below which the members' names resolve (required with --replicas=3)")
+	flags.StringVar(&o.MembershipDir, "membership-dir", o.MembershipDir, "directory of the files bootstrap, revision and members: what the manager says about the members")
 	flags.IntVarP(&o.Verbosity, "v", "v", o.Verbosity, "log verbosity")
 }
 
@@ -97,6 +116,7 @@ func (o *Options) Validate() error {
 	if !strings.HasPrefix(o.ServiceAccountIssuer, "https://") {
 		errs = append(errs, fmt.Errorf("--service-account-issuer: %q is not an https URL", o.ServiceAccountIssuer))
 	}
+	errs = append(errs, o.checkMembers())
 	return errors.Join(errs...)
 }
 
@@ -130,6 +150,43 @@ func (o *Options) checkAdvertised() error {
 	}
 	return nil
 }
+
+func (o *Options) checkMembers() error {
+	var errs []error
+	name, err := member.ParseName(o.Member)
+	switch {
+	case err != nil:
+		errs = append(errs, fmt.Errorf("--member: %w", err))
+	case o.Replicas == 1 && name.Ordinal() != 0:
+		errs = append(errs, fmt.Errorf("--member: %s is not the first, and with --replicas=1 there is no other", name))
+	}
+	if o.Replicas != 1 && o.Replicas != member.Most {
+		errs = append(errs, fmt.Errorf("--replicas: %d is neither 1 nor %d: two members stop when either is lost", o.Replicas, member.Most))
+	}
+	if o.replicated() && o.PeerDomain == "" {
+		errs = append(errs, fmt.Errorf("--peer-domain is required with --replicas=%d", o.Replicas))
+	}
+	if o.PeerDomain != "" {
+		for _, problem := range validation.IsDNS1123Subdomain(o.PeerDomain) {
+			errs = append(errs, fmt.Errorf("--peer-domain: %q: %s", o.PeerDomain, problem))
+		}
+	}
+	if o.MembershipDir != "" && !filepath.IsAbs(o.MembershipDir) {
+		errs = append(errs, fmt.Errorf("--membership-dir: %q is not an absolute path", o.MembershipDir))
+	}
+	return errors.Join(errs...)
+}
+
+// replicated reports whether the database has several members.
+func (o *Options) replicated() bool { return o.Replicas > 1 }
+
+// peers are the members of the database. The options must be valid.
+func (o *Options) peers() (member.Peers, error) {
+	name, err := member.ParseName(o.Member)
+	return member.Peers{Self: name, Domain: o.PeerDomain}, err
+}
+
+func (o *Options) volume() member.Volume { return member.Volume(o.DataDir) }
 
 func checkAddress(flag, value string) error {
 	if _, err := netip.ParseAddr(value); err != nil {

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
+	"k8s.io/controller-manager/pkg/features"
 	"k8s.io/klog/v2"
 )
 
@@ -46,9 +47,9 @@ func Run(ctx context.Context, o *Options) error {
 	if err := setUpProcess(o); err != nil {
 		return err
 	}
-	etcd, err := startEtcd(ctx, o)
+	etcd, err := startDatabase(ctx, o)
 	if err != nil {
-		return err
+		return endedEarly(ctx, "etcd", err)
 	}
 	defer etcd.Close()
 
@@ -66,14 +67,7 @@ func Run(ctx context.Context, o *Options) error {
 		}
 		return endedEarly(ctx, "kube-controller-manager", runControllerManager(ctx, o))
 	})
-	group.Go(func() error {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-etcd.Err():
-			return fmt.Errorf("etcd: %w", err)
-		}
-	})
+	group.Go(func() error { return etcd.wait(ctx) })
 	return waitStopped(ctx, group.Wait, time.After)
 }
 
@@ -133,6 +127,14 @@ func setUpProcess(o *Options) error {
 	logging.Verbosity = logsapi.VerbosityLevel(o.Verbosity)
 	if err := logsapi.ValidateAndApply(logging, utilfeature.DefaultFeatureGate); err != nil {
 		return fmt.Errorf("setting up logging: %w", err)
+	}
+	// Otherwise kube-controller-manager ends the process, and with it the
+	// database, at once when it is told to stop while it leads.
+	if o.replicated() {
+		gate := map[string]bool{string(features.ControllerManagerReleaseLeaderElectionLockOnExit): true}
+		if err := utilfeature.DefaultMutableFeatureGate.SetFromMap(gate); err != nil {
+			return fmt.Errorf("setting up kube-controller-manager: %w", err)
+		}
 	}
 	// Warnings about deprecated APIs are for users, not for the controllers,
 	// which watch every API there is.
