@@ -4,6 +4,7 @@
 package controlplanetest
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -20,6 +21,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 	"k8s.io/client-go/rest"
 
 	"virtualcluster.io/virtualcluster/pkg/controlplane/pki"
@@ -275,8 +277,12 @@ func (r *Replica) EtcdWith(t testing.TB, certificates ...tls.Certificate) *clien
 	roots := x509.NewCertPool()
 	roots.AddCert(r.Authorities.Etcd.Certificate())
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{"https://" + net.JoinHostPort(r.address, "2379")}, Logger: zap.NewNop(),
-		TLS: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: r.host(), Certificates: certificates},
+		// By name, because that is what the certificate says; the name is known to the replicas only.
+		Endpoints: []string{"https://" + r.host() + ":2379"}, Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(r.address, "2379"))
+		})},
+		TLS: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: certificates},
 	})
 	if err != nil {
 		t.Fatal(err)

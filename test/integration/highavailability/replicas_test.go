@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -249,33 +250,37 @@ func expectProgress(t *testing.T, journal *journal) {
 
 func expectVoters(t *testing.T, one *controlplanetest.Replica, want int) {
 	t.Helper()
-	list, err := one.Etcd(t).MemberList(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	members := members(t, one)
 	voters := 0
-	for _, member := range list.Members {
+	for _, member := range members {
 		if !member.IsLearner {
 			voters++
 		}
 	}
-	if voters != want || len(list.Members) != want {
-		t.Errorf("%d voters of %d members, want %d", voters, len(list.Members), want)
+	if voters != want || len(members) != want {
+		t.Errorf("%d voters of %d members, want %d", voters, len(members), want)
 	}
 }
 
 func memberIDs(t *testing.T, one *controlplanetest.Replica) []uint64 {
 	t.Helper()
-	list, err := one.Etcd(t).MemberList(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	var ids []uint64
-	for _, member := range list.Members {
+	for _, member := range members(t, one) {
 		ids = append(ids, member.ID)
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+func members(t *testing.T, one *controlplanetest.Replica) []*etcdserverpb.Member {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	list, err := one.Etcd(t).MemberList(ctx)
+	if err != nil {
+		t.Fatalf("listing the members: %v", err)
+	}
+	return list.Members
 }
 
 // remove removes the member of that ordinal, as the manager does; etcd refuses
@@ -284,6 +289,8 @@ func remove(t *testing.T, by *controlplanetest.Replica, ordinal int) {
 	t.Helper()
 	etcd := by.Etcd(t)
 	poll(t, "etcd does not let go of the member", func(ctx context.Context) (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
 		list, err := etcd.MemberList(ctx)
 		if err != nil {
 			return false, nil //nolint:nilerr // tried again.
