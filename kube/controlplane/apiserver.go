@@ -6,8 +6,6 @@ package controlplane
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/pflag"
@@ -18,7 +16,7 @@ import (
 
 // apiserverArgs are kube-apiserver's flags. The comment on a flag is the reason
 // for a value that is not kube-apiserver's default.
-func apiserverArgs(o *Options, authentication string) []string {
+func apiserverArgs(o *Options, files apiserverFiles) []string {
 	certificates := pki(o.PKIDir)
 	args := []string{
 		"--advertise-address=" + o.AdvertiseAddress,
@@ -30,14 +28,12 @@ func apiserverArgs(o *Options, authentication string) []string {
 
 		"--tls-cert-file=" + certificates.path(fileServingCert),
 		"--tls-private-key-file=" + certificates.path(fileServingKey),
-		"--tls-min-version=VersionTLS12",
 		"--client-ca-file=" + certificates.path(fileClientCA),
 
 		// Who a request is from. The file allows anonymous requests to the health endpoints only.
-		"--authentication-config=" + authentication,
-		// Node: vn-agent's identity may do what a kubelet may, and NodeRestriction keeps it to its own Node.
+		"--authentication-config=" + files.authentication,
+		// Node: vn-agent's identity may do what a kubelet may, and NodeRestriction (hardening.go) keeps it to its own Node.
 		"--authorization-mode=Node,RBAC",
-		"--enable-admission-plugins=NodeRestriction",
 		// Whether a pod may be privileged is decided by admission and the
 		// syncer, which say why; this switch would only hide their reasons.
 		"--allow-privileged=true",
@@ -67,10 +63,9 @@ func apiserverArgs(o *Options, authentication string) []string {
 		"--shutdown-watch-termination-grace-period=3s",
 		"--shutdown-send-retry-after=true",
 
-		// CIS 1.2.15: profiles are read from the process, not through a tenant's credentials.
-		"--profiling=false",
 		o.verbosityFlag(),
 	}
+	args = append(args, hardeningArgs(files)...)
 	if o.Role == RoleTenant {
 		// It taints every new Node not-ready, and the controller that takes the
 		// taint away, node-lifecycle, does not run in a tenant.
@@ -91,18 +86,19 @@ anonymous:
   - path: /healthz
 `
 
-// runAPIServer runs kube-apiserver until ctx ends.
-func runAPIServer(ctx context.Context, o *Options) error {
-	authentication := filepath.Join(o.runDir(), "authentication.yaml")
-	if err := os.WriteFile(authentication, []byte(authenticationConfig), 0o600); err != nil {
-		return fmt.Errorf("writing the authentication configuration: %w", err)
+// runAPIServer runs kube-apiserver until ctx ends. keys encrypt Secrets, if there are any.
+func runAPIServer(ctx context.Context, o *Options, keys [][]byte) error {
+	files, release, err := writeAPIServerFiles(o, keys)
+	if err != nil {
+		return err
 	}
+	defer release()
 	options := apiserveroptions.NewServerRunOptions()
 	flags := pflag.NewFlagSet("kube-apiserver", pflag.ContinueOnError)
 	for _, set := range options.Flags().FlagSets {
 		flags.AddFlagSet(set)
 	}
-	if err := parse(flags, apiserverArgs(o, authentication)); err != nil {
+	if err := parse(flags, apiserverArgs(o, files)); err != nil {
 		return err
 	}
 	if err := options.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {

@@ -27,7 +27,7 @@ func TestArgsAreKnownToThePrograms(t *testing.T) {
 		for _, set := range apiserveroptions.NewServerRunOptions().Flags().FlagSets {
 			apiserver.AddFlagSet(set)
 		}
-		if err := parse(apiserver, apiserverArgs(o, "authentication.yaml")); err != nil {
+		if err := parse(apiserver, apiserverArgs(o, testFiles)); err != nil {
 			t.Errorf("%s: %v", role, err)
 		}
 

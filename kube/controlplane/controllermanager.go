@@ -34,6 +34,11 @@ var superOnly = []string{
 	names.TTLController,
 }
 
+// terminatedPods is how many pods that have ended a cluster keeps until the
+// oldest are deleted. Kubernetes keeps 12500; each is an object in the super
+// cluster's database as well.
+const terminatedPods = 1000
+
 func controllers(role Role) string {
 	if role == RoleSuper {
 		return "*"
@@ -58,7 +63,9 @@ func controllerManagerArgs(o *Options, kubeconfig string) []string {
 		"--leader-elect=" + strconv.FormatBool(o.replicated()),
 		// No port of its own: its metrics and health are the process's, on the API server's port.
 		"--secure-port=0",
+		"--bind-address=127.0.0.1",
 		"--profiling=false",
+		"--terminated-pod-gc-threshold=" + strconv.Itoa(terminatedPods),
 		// The API server is in the same process: do not wait on a client-side limit.
 		"--kube-api-qps=200",
 		"--kube-api-burst=400",

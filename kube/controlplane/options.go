@@ -58,6 +58,9 @@ type Options struct {
 	// MembershipDir holds what the manager says about the members (see
 	// member.ReadIntent). Default empty: nobody says anything.
 	MembershipDir string
+	// AuditLevel is how much of each request goes to the audit log on standard
+	// output. Default AuditNone: no log.
+	AuditLevel AuditLevel
 	// Verbosity is klog's. Default 1.
 	Verbosity int
 }
@@ -72,6 +75,7 @@ func NewOptions() *Options {
 		SecurePort:           6443,
 		Replicas:             1,
 		Member:               "control-plane-0",
+		AuditLevel:           AuditNone,
 		Verbosity:            1,
 	}
 }
@@ -91,6 +95,7 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Member, "member", o.Member, "name of this replica's member, which ends in its ordinal")
 	flags.StringVar(&o.PeerDomain, "peer-domain", o.PeerDomain, "domain below which the members' names resolve (required with --replicas=3)")
 	flags.StringVar(&o.MembershipDir, "membership-dir", o.MembershipDir, "directory of the files bootstrap, revision and members: what the manager says about the members")
+	flags.StringVar((*string)(&o.AuditLevel), "audit-level", string(o.AuditLevel), "what the audit log on standard output holds: None, Metadata, Request or RequestResponse")
 	flags.IntVarP(&o.Verbosity, "v", "v", o.Verbosity, "log verbosity")
 }
 
@@ -103,7 +108,7 @@ func (o *Options) Validate() error {
 	if o.Role != RoleTenant && o.Role != RoleSuper {
 		errs = append(errs, fmt.Errorf("--role: %q is neither tenant nor super", o.Role))
 	}
-	errs = append(errs, o.checkDataDir())
+	errs = append(errs, o.checkDataDir(), o.AuditLevel.check())
 	if o.PKIDir == "" {
 		errs = append(errs, errors.New("--pki-dir is required"))
 	}

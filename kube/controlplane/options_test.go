@@ -50,6 +50,8 @@ func TestValidate(t *testing.T) {
 		"bad peer domain":           {func(o *Options) { o.PeerDomain = "peers..svc" }, `--peer-domain: "peers..svc"`},
 		"relative intent":           {func(o *Options) { o.MembershipDir = "membership" }, "--membership-dir: \"membership\" is not an absolute path"},
 		"issuer is no https":        {func(o *Options) { o.ServiceAccountIssuer = "http://x" }, "--service-account-issuer"},
+		"audit level":               {func(o *Options) { o.AuditLevel = AuditRequest }, ""},
+		"unknown level":             {func(o *Options) { o.AuditLevel = "All" }, `--audit-level: "All"`},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -86,7 +88,7 @@ func TestLoopbackURL(t *testing.T) {
 
 func TestPKICheckNamesWhatIsMissing(t *testing.T) {
 	err := pki(t.TempDir()).check()
-	if err == nil || !strings.Contains(err.Error(), fileServingCert+" is missing") || !strings.Contains(err.Error(), fileServiceAccountKeys+" is missing") {
-		t.Errorf("the error does not name every missing file: %v", err)
+	if err == nil || !strings.Contains(err.Error(), fileServingCert+" is missing") || !strings.Contains(err.Error(), fileServiceAccountKeys+" is missing") || strings.Contains(err.Error(), fileEncryptionKeys) {
+		t.Errorf("the error does not name exactly the missing files: %v", err)
 	}
 }

@@ -44,6 +44,10 @@ func Run(ctx context.Context, o *Options) error {
 	if err := makeDirs(o.DataDir, o.runDir()); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
+	keys, err := readEncryptionKeys(o)
+	if err != nil {
+		return err
+	}
 	if err := setUpProcess(o); err != nil {
 		return err
 	}
@@ -58,7 +62,7 @@ func Run(ctx context.Context, o *Options) error {
 	defer stopAPIServer()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return endedEarly(apiserverCtx, "kube-apiserver", runAPIServer(apiserverCtx, o))
+		return endedEarly(apiserverCtx, "kube-apiserver", runAPIServer(apiserverCtx, o, keys))
 	})
 	group.Go(func() error {
 		defer stopAPIServer()
@@ -139,6 +143,7 @@ func setUpProcess(o *Options) error {
 	// Warnings about deprecated APIs are for users, not for the controllers,
 	// which watch every API there is.
 	rest.SetDefaultWarningHandler(rest.NoWarnings{})
+	followClientPairs()
 	return nil
 }
 
