@@ -27,6 +27,19 @@ func (i *Instance) Compact(t testing.TB) {
 	i.etcd(t, "/v3/kv/compaction", map[string]any{"revision": status.Header.Revision, "physical": true}, nil)
 }
 
+// Stored returns what the database holds at key, as it lies there, or nothing.
+func (i *Instance) Stored(t testing.TB, key string) []byte {
+	t.Helper()
+	var found struct {
+		KVs []struct{ Value []byte }
+	}
+	i.etcd(t, "/v3/kv/range", map[string]any{"key": []byte(key)}, &found)
+	if len(found.KVs) == 0 {
+		return nil
+	}
+	return found.KVs[0].Value
+}
+
 // etcd calls the database's JSON gateway through its socket.
 func (i *Instance) etcd(t testing.TB, path string, request map[string]any, response any) {
 	t.Helper()

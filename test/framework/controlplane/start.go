@@ -66,6 +66,8 @@ type Options struct {
 	// serving certificate must be good for 127.0.0.1. Config is then for an
 	// anonymous client, and Kubeconfig and Authorities are nil. Default: new ones.
 	Files map[string][]byte
+	// Arguments are further flags of the process.
+	Arguments []string
 }
 
 // Instance is a running control plane.
@@ -82,6 +84,7 @@ type Instance struct {
 
 	arguments []string
 	process   *processtest.Process
+	files     map[string][]byte // of the PKI directory
 }
 
 // Start starts a control plane and returns when it is ready. It is stopped
@@ -130,7 +133,7 @@ func Start(t testing.TB, options Options) *Instance {
 // useFiles writes the PKI that was given and makes an anonymous client's configuration.
 func (i *Instance) useFiles(files map[string][]byte, server string) error {
 	i.Config = &rest.Config{Host: server, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: files[pki.FileServerCA]}}
-	return i.writePKI(files)
+	return i.replaceFiles(files)
 }
 
 // makeFiles makes and writes a PKI, and makes an administrator's configuration.
@@ -158,7 +161,7 @@ func (i *Instance) makeFiles(kubeletServingCA []byte, server string) error {
 	if err != nil {
 		return err
 	}
-	if err := i.writePKI(files); err != nil {
+	if err := i.replaceFiles(files); err != nil {
 		return err
 	}
 	certPEM, keyPEM, err := authorities.PlatformClient.Issue(pki.Leaf{
@@ -183,20 +186,8 @@ func (i *Instance) makeFiles(kubeletServingCA []byte, server string) error {
 	return nil
 }
 
-func (i *Instance) writePKI(files map[string][]byte) error {
-	if err := os.Mkdir(i.pkiDir(), 0o700); err != nil {
-		return err
-	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(i.pkiDir(), name), content, 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (i *Instance) flags(options Options, port int) []string {
-	return []string{
+	return append([]string{
 		"control-plane",
 		"--role=" + options.Role,
 		"--data-dir=" + i.DataDir(),
@@ -205,7 +196,7 @@ func (i *Instance) flags(options Options, port int) []string {
 		"--advertise-address=" + advertised,
 		"--bind-address=127.0.0.1",
 		"--secure-port=" + strconv.Itoa(port),
-	}
+	}, options.Arguments...)
 }
 
 // run starts the process, with its output at the end of a file.
