@@ -27,7 +27,7 @@ type auditEntry struct {
 		Username string
 		Extra    map[string][]string
 	}
-	ObjectRef      struct{ Resource, Name string }
+	ObjectRef      struct{ Resource, Subresource, Name string }
 	ResponseStatus struct{ Code int }
 }
 
@@ -83,13 +83,15 @@ func TestAuditLog(t *testing.T) {
 	levels := map[string]string{}
 	for _, entry := range auditLog(t, controlPlane) {
 		if entry.Verb == "create" && entry.ObjectRef.Name == "audited" {
-			levels[entry.ObjectRef.Resource] = entry.Level
+			levels[entry.ObjectRef.Resource+"/"+entry.ObjectRef.Subresource] = entry.Level
 		}
 		if entry.RequestURI == "/readyz" {
 			t.Error("the log holds probes")
 		}
 	}
-	for resource, want := range map[string]string{"secrets": "Metadata", "configmaps": "Metadata", "serviceaccounts": "RequestResponse"} {
+	for resource, want := range map[string]string{
+		"secrets/": "Metadata", "configmaps/": "Metadata", "serviceaccounts/token": "Metadata", "serviceaccounts/": "RequestResponse",
+	} {
 		if levels[resource] != want {
 			t.Errorf("the creation of %s is logged at level %q, want %q", resource, levels[resource], want)
 		}
