@@ -104,6 +104,7 @@ func runAPIServer(ctx context.Context, o *Options, keys [][]byte) error {
 	if err := options.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
 		return fmt.Errorf("setting kube-apiserver's feature gates: %w", err)
 	}
+	options.KubeletConfig.Lookup = newKubeletDialer(pki(o.PKIDir).path(fileKubeletClientCert)).lookup
 	completed, err := options.Complete(ctx)
 	if err != nil {
 		return fmt.Errorf("completing kube-apiserver's options: %w", err)

@@ -14,13 +14,9 @@ import (
 // and the controllers to the API server. Its own five minutes are as long as
 // all that is left of a certificate for ten minutes when it is renewed at two
 // thirds: for a while the controllers would send requests on a connection
-// whose certificate has expired, which the API server answers with 401.
-//
-// It is short for a second reason. The look closes the old connections before
-// anybody needs a new one; a request that opens a connection before the look
-// finds the new pair, closes all connections, its own too, and fails. The look
+// whose certificate has expired, which the API server answers with 401. A look
 // costs two small files.
-const clientPairPeriod = time.Second
+const clientPairPeriod = 3 * time.Second
 
 // followClientPairs is called once, before the first client is made.
 func followClientPairs() { transport.CertCallbackRefreshDuration = clientPairPeriod }
