@@ -4,6 +4,7 @@
 package hardening
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -28,11 +29,15 @@ import (
 
 const (
 	// leafTTL is the life of every leaf, renewEvery two thirds of it.
-	leafTTL    = 21 * time.Second
+	leafTTL    = 30 * time.Second
 	renewEvery = leafTTL * 2 / 3
 	// renewals is how often each leaf is renewed: the first ones have expired
 	// long before the end.
-	renewals = 4
+	renewals = 3
+	// followed is how long after a renewal a log is followed that was opened
+	// before it: the API server has seen the new pair by then, and the old one
+	// is still valid.
+	followed = 6 * time.Second
 )
 
 // TestRenewal renews every leaf of a running control plane, again and again,
@@ -62,7 +67,11 @@ func TestRenewal(t *testing.T) {
 	defer ticker.Stop()
 	for range renewals {
 		<-ticker.C
+		ended := r.follow(ctx, t)
 		r.renew(t)
+		if err := <-ended; err != nil {
+			t.Errorf("a log that was followed while the leaves were renewed: %v", err)
+		}
 	}
 	<-ticker.C // the last ones are in use, and all before them have expired
 	r.load.finish(t, renewals)
@@ -118,6 +127,9 @@ func (r *renewal) addNode(t *testing.T) {
 				return
 			}
 			_, _ = io.WriteString(w, "a log\n")
+			if request.URL.Query().Get("follow") == "true" {
+				goOn(w, request)
+			}
 		})
 	ctx := t.Context()
 	node, err := r.client.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node"}}, metav1.CreateOptions{})
@@ -238,6 +250,50 @@ func (r *renewal) logs(ctx context.Context, limit *int64) error {
 	return err
 }
 
+// goOn writes a line now and then, until the client has gone.
+func goOn(w http.ResponseWriter, request *http.Request) {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return
+		}
+		select {
+		case <-request.Context().Done():
+			return
+		case <-ticker.C:
+			_, _ = io.WriteString(w, "a log\n")
+		}
+	}
+}
+
+// follow follows the pod's log, and returns when it has begun. The channel
+// gets nil if it still goes on after the time that it should.
+func (r *renewal) follow(ctx context.Context, t *testing.T) <-chan error {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	t.Cleanup(cancel)
+	stream, err := r.client.CoreV1().Pods("default").GetLogs("web", &corev1.PodLogOptions{Follow: true}).Stream(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, ended, began := bufio.NewScanner(stream), make(chan error, 1), time.Now()
+	if !lines.Scan() {
+		t.Fatalf("the followed log has no first line: %v", lines.Err())
+	}
+	go func() {
+		defer stream.Close()
+		for lines.Scan() {
+			if time.Since(began) > followed {
+				ended <- nil
+				return
+			}
+		}
+		ended <- fmt.Errorf("it ended after %s: %w", time.Since(began), errors.Join(lines.Err(), io.ErrUnexpectedEOF))
+	}()
+	return ended
+}
+
 // watchOnce begins a watch, and ends it when it has answered.
 func watchOnce(ctx context.Context, client kubernetes.Interface) error {
 	watcher, err := client.CoreV1().Namespaces().Watch(ctx, metav1.ListOptions{})
@@ -268,7 +324,7 @@ func (r *renewal) longWatch(ctx context.Context, t *testing.T) {
 		t.Fatal(err)
 	}
 	hour := int64(3600)
-	watcher, err := r.client.CoreV1().ConfigMaps("default").Watch(ctx, metav1.ListOptions{
+	watcher, err := r.client.CoreV1().ConfigMaps("default").Watch(t.Context(), metav1.ListOptions{
 		FieldSelector: "metadata.name=watched", ResourceVersion: object.ResourceVersion, TimeoutSeconds: &hour,
 	})
 	if err != nil {
