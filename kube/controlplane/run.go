@@ -69,6 +69,7 @@ func Run(ctx context.Context, o *Options) error {
 		if err := waitReady(ctx, o); err != nil {
 			return endedEarly(ctx, "kube-apiserver", err) // who stops it this early is no error either
 		}
+		go trimMemory(ctx, time.After)
 		return endedEarly(ctx, "kube-controller-manager", runControllerManager(ctx, o))
 	})
 	group.Go(func() error { return etcd.wait(ctx) })
