@@ -14,6 +14,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -28,6 +30,7 @@ import (
 
 	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/controlplane/members"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/reconciler"
 	"virtualcluster.io/virtualcluster/pkg/leader"
 )
@@ -55,8 +58,9 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 		return nil, err
 	}
 	return mgr, Setup(ctx, mgr, config, Reach{
-		Probe: reconciler.ProbeReadyz,
-		Dial:  (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		Probe:   reconciler.ProbeReadyz,
+		Dial:    (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		Members: members.Connect,
 	})
 }
 
@@ -70,6 +74,8 @@ type Reach struct {
 	Probe func(ctx context.Context, address string, ca []byte) error
 	// Dial opens a connection to an API server.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Members connects to a member of a control plane's database.
+	Members func(ctx context.Context, endpoint members.Endpoint) (members.Database, error)
 }
 
 // Setup adds the controllers to mgr, which was made with ManagerOptions.
@@ -89,7 +95,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManag
 		Recorder:  mgr.GetEventRecorder(reconciler.FieldManager),
 		Clock:     clock.RealClock{},
 		Probe:     reach.Probe,
+		Members:   reach.Members,
 		AgentCA:   agentServing.CA,
+
+		PlatformNamespace: config.PlatformNamespace,
 	}
 	if err := virtualClusters.SetupWithManager(ctx, mgr, int(config.ConcurrentReconciles)); err != nil {
 		return fmt.Errorf("adding the virtualcluster controller: %w", err)
@@ -138,12 +147,15 @@ func cacheOptions() cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Namespace{}:   own,
-			&corev1.Secret{}:      own,
-			&corev1.Service{}:     own,
-			&corev1.Pod{}:         own,
-			&appsv1.StatefulSet{}: own,
-			&corev1.Node{}:        {Transform: stripNode},
+			&corev1.Namespace{}:             own,
+			&corev1.Secret{}:                own,
+			&corev1.Service{}:               own,
+			&corev1.Pod{}:                   own,
+			&appsv1.StatefulSet{}:           own,
+			&corev1.ConfigMap{}:             own,
+			&networkingv1.NetworkPolicy{}:   own,
+			&policyv1.PodDisruptionBudget{}: own,
+			&corev1.Node{}:                  {Transform: stripNode},
 		},
 	}
 }

@@ -89,6 +89,9 @@ const (
 	ReasonServiceRangeUnsuitable = "ServiceRangeUnsuitable"
 	// ReasonRollingOut: replicas are being replaced one at a time.
 	ReasonRollingOut = "RollingOut"
+	// ReasonReplicaUnavailable: a replica is down; the others serve. The message
+	// says which, and what was seen of it.
+	ReasonReplicaUnavailable = "ReplicaUnavailable"
 	// ReasonScaling: replicas are being added or taken away.
 	ReasonScaling = "Scaling"
 	// ReasonUpgradeRefused: spec.version cannot be reached from the version that

@@ -31,6 +31,17 @@ type Spec struct {
 	ControlPlane tenancyv1alpha1.ClassControlPlane
 	// ServiceCIDR is the tenant's slice of the service range.
 	ServiceCIDR string
+	// PlatformNamespace is where vc-manager runs.
+	PlatformNamespace string
+	// Members is how many pods the StatefulSet has now. Zero means 1. It differs
+	// from ControlPlane.Replicas while members are added or taken away.
+	Members int32
+	// Replicated says that the process runs as one of several: its database
+	// listens on the network. It is so before the second member is added, and
+	// until the last but one is taken away.
+	Replicated bool
+	// Membership is what the processes are told of the database's members.
+	Membership Membership
 }
 
 // NamespaceName returns the name of the namespace of the control plane.

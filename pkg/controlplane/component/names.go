@@ -20,6 +20,28 @@ func (s Spec) ServingDNSNames() []string {
 	return append(out, serviceNames(tenancyv1alpha1.ControlPlaneServiceName, s.NamespaceName())[1:]...)
 }
 
+// PeerDomain is the DNS domain below which the members of the database are
+// called by the names of their pods.
+func (s Spec) PeerDomain() string {
+	names := serviceNames(PeersServiceName, s.NamespaceName())
+	return names[len(names)-1]
+}
+
+// PeerDNSName returns the DNS name of a member, by its ordinal.
+func (s Spec) PeerDNSName(ordinal int32) string {
+	return MemberName(ordinal) + "." + s.PeerDomain()
+}
+
+// PeerDNSNames returns the names of all members that there may ever be: one
+// certificate is for all of them, and adding a member changes none.
+func (s Spec) PeerDNSNames() []string {
+	var out []string
+	for ordinal := range MaxMembers {
+		out = append(out, s.PeerDNSName(ordinal))
+	}
+	return out
+}
+
 // ServingIPs returns the IP addresses of the API server's certificate:
 // loopback, the tenant's default/kubernetes Service (the first address of its
 // slice), and extra, which may hold host names, which are left out, and

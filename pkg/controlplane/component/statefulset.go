@@ -4,8 +4,6 @@
 package component
 
 import (
-	"fmt"
-
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,29 +25,40 @@ const (
 	// gracePeriodSeconds is more than the 15 s in which the process stops by itself.
 	gracePeriodSeconds = 20
 
-	volumeData = "data"
-	volumePKI  = "pki"
-	volumeTemp = "tmp"
+	volumeData       = "data"
+	volumePKI        = "pki"
+	volumeTemp       = "tmp"
+	volumeMembership = "membership"
 
 	pathVolume = "/var/lib/virtualcluster"
 	// pathData is below the volume's root, which belongs to whoever provisioned
 	// it: the process makes this directory and is alone allowed to read it.
 	pathData = pathVolume + "/data"
 	pathPKI  = "/etc/virtualcluster/pki"
+	// pathMembership is a directory of files that change while the process runs.
+	pathMembership = "/etc/virtualcluster/membership"
 )
 
-// StatefulSet returns the control plane: one process with etcd, API server and
-// controllers, and a volume for its database.
+// StatefulSet returns the control plane: in each pod one process with etcd, API
+// server and controllers, and a volume for its database.
 //
-// It names no governing Service: a single member needs no name of its own.
+// A volume goes when its member was taken away: what is on it is no part of the
+// database any more, and must not be taken for one when a member of that name
+// is added again. It stays when the StatefulSet goes: deletion of a virtual
+// cluster decides about volumes itself.
 func (s Spec) StatefulSet(pkiHash string) *appsv1.StatefulSet {
 	return &appsv1.StatefulSet{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},
 		ObjectMeta: s.meta(tenancyv1alpha1.ControlPlaneServiceName),
 		Spec: appsv1.StatefulSetSpec{
-			Replicas:            ptr.To[int32](1),
+			Replicas:            ptr.To(max(s.Members, 1)),
+			ServiceName:         PeersServiceName,
 			PodManagementPolicy: appsv1.ParallelPodManagement,
-			Selector:            &metav1.LabelSelector{MatchLabels: s.podLabels()},
+			PersistentVolumeClaimRetentionPolicy: &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
+				WhenScaled:  appsv1.DeletePersistentVolumeClaimRetentionPolicyType,
+				WhenDeleted: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+			},
+			Selector: &metav1.LabelSelector{MatchLabels: s.podLabels()},
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{
 					Labels:      s.podLabels(),
@@ -66,6 +75,8 @@ func (s Spec) StatefulSet(pkiHash string) *appsv1.StatefulSet {
 // with the API of the cluster it runs in: it gets no token and no service links.
 func (s Spec) pod() corev1.PodSpec {
 	return corev1.PodSpec{
+		Affinity:                      s.affinity(),
+		TopologySpreadConstraints:     s.spread(),
 		AutomountServiceAccountToken:  ptr.To(false),
 		EnableServiceLinks:            ptr.To(false),
 		TerminationGracePeriodSeconds: ptr.To[int64](gracePeriodSeconds),
@@ -80,6 +91,9 @@ func (s Spec) pod() corev1.PodSpec {
 			{Name: volumePKI, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
 				SecretName: SecretPKI, DefaultMode: ptr.To[int32](0o440),
 			}}},
+			{Name: volumeMembership, VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+				LocalObjectReference: corev1.LocalObjectReference{Name: MembershipName}, DefaultMode: ptr.To[int32](0o440),
+			}}},
 			{Name: volumeTemp, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 		},
 	}
@@ -87,29 +101,16 @@ func (s Spec) pod() corev1.PodSpec {
 
 func (s Spec) container() corev1.Container {
 	return corev1.Container{
-		Name:  ContainerName,
-		Image: s.Version.Image,
-		Args: []string{
-			"control-plane",
-			"--role=tenant",
-			"--data-dir=" + pathData,
-			"--pki-dir=" + pathPKI,
-			"--service-cluster-ip-range=" + s.ServiceCIDR,
-			"--advertise-address=$(POD_IP)",
-			fmt.Sprintf("--secure-port=%d", tenancyv1alpha1.ControlPlanePort),
-		},
-		Env: []corev1.EnvVar{
-			{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "status.podIP"}}},
-			// A quarter less private memory than at 100, for a little CPU: tenants are mostly idle.
-			{Name: "GOGC", Value: "30"},
-		},
-		Ports: []corev1.ContainerPort{{
-			Name: portName, ContainerPort: tenancyv1alpha1.ControlPlanePort, Protocol: corev1.ProtocolTCP,
-		}},
+		Name:      ContainerName,
+		Image:     s.Version.Image,
+		Args:      s.args(),
+		Env:       s.environment(),
+		Ports:     s.ports(),
 		Resources: s.ControlPlane.Resources,
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: volumeData, MountPath: pathVolume},
 			{Name: volumePKI, MountPath: pathPKI, ReadOnly: true},
+			{Name: volumeMembership, MountPath: pathMembership, ReadOnly: true},
 			{Name: volumeTemp, MountPath: "/tmp"},
 		},
 		SecurityContext: &corev1.SecurityContext{

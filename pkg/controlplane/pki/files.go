@@ -55,6 +55,8 @@ type FilesInput struct {
 	// ServingDNSNames and ServingIPs are by what clients call the API server.
 	ServingDNSNames []string
 	ServingIPs      []net.IP
+	// PeerDNSNames are by what the members of the database call each other.
+	PeerDNSNames []string
 	// KubeletServingCA (PEM) verifies the kubelets that the API server calls.
 	KubeletServingCA []byte
 	// Existing are the files made earlier; leaves that are still good are kept.
@@ -114,7 +116,7 @@ func pairs(in FilesInput) []filePair {
 			CommonName: "kube-apiserver-kubelet-client", Usages: client,
 		}},
 		{FileEtcdPeerCert, FileEtcdPeerKey, in.Authorities.Etcd, Leaf{
-			CommonName: "etcd-peer", DNSNames: []string{"localhost"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)},
+			CommonName: "etcd-peer", DNSNames: append([]string{"localhost"}, in.PeerDNSNames...), IPs: []net.IP{net.IPv4(127, 0, 0, 1)},
 			Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		}},
 	}

@@ -42,13 +42,14 @@ func (r *Reconciler) ensureCertificates(ctx context.Context, s *scope) error {
 		Authorities:      s.authorities,
 		ServingDNSNames:  append(s.spec.ServingDNSNames(), dnsNames(s.hosts)...),
 		ServingIPs:       ips,
+		PeerDNSNames:     s.spec.PeerDNSNames(),
 		KubeletServingCA: s.agentCA,
 		Existing:         existing.Data,
 	}, r.Clock.Now())
 	if err != nil {
 		return err
 	}
-	s.pkiHash = hashFiles(files)
+	s.pkiHash, s.etcdCA = hashFiles(files), files[pki.FileEtcdCA]
 	return r.apply(ctx, s.spec.PKI(files), &corev1.Secret{})
 }
 

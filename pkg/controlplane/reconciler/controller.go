@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/controlplane/members"
 )
 
 // FieldManager is the field manager of everything that vc-manager applies.
@@ -63,6 +64,10 @@ type Reconciler struct {
 	// Probe asks the API server at host:port whether it is ready; ca (PEM) is
 	// the only authority it may be certified by.
 	Probe func(ctx context.Context, address string, ca []byte) error
+	// Members connects to a member of a tenant's database.
+	Members func(ctx context.Context, endpoint members.Endpoint) (members.Database, error)
+	// PlatformNamespace is where vc-manager runs.
+	PlatformNamespace string
 	// AgentCA returns the authority (PEM) that certifies vn-agent, which it
 	// makes if there is none.
 	AgentCA func(ctx context.Context) ([]byte, error)
@@ -89,6 +94,7 @@ func (r *Reconciler) phases() []phase {
 		{"ensuring the namespace", tenancyv1alpha1.ConditionControlPlaneReady, false, r.ensureNamespace},
 		{"ensuring the service", tenancyv1alpha1.ConditionControlPlaneReady, false, r.ensureService},
 		{"ensuring certificates", tenancyv1alpha1.ConditionCertificatesReady, false, r.ensureCertificates},
+		{"ensuring the membership", tenancyv1alpha1.ConditionControlPlaneReady, false, r.ensureMembership},
 		{"ensuring the stateful set", tenancyv1alpha1.ConditionControlPlaneReady, false, r.ensureStatefulSet},
 		{"ensuring kubeconfigs", tenancyv1alpha1.ConditionCertificatesReady, true, r.ensureKubeconfigs},
 		{"checking readiness", tenancyv1alpha1.ConditionControlPlaneReady, true, r.checkReadiness},
@@ -121,8 +127,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	s := newScope(virtualCluster)
+	s.spec.PlatformNamespace = r.PlatformNamespace
 	err := r.runPhases(ctx, s)
 	err = errors.Join(err, r.observeAddresses(ctx, s))
+	s.reportUpToDate(r.Clock)
 	s.summarize(r.Clock)
 	if err == nil {
 		s.status.ObservedGeneration = virtualCluster.Generation
@@ -133,7 +141,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{RequeueAfter: s.requeueAfter}, nil
+	return ctrl.Result{RequeueAfter: s.next()}, nil
 }
 
 // runPhases runs the phases until one cannot go on, and keeps the conditions.

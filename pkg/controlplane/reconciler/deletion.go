@@ -140,17 +140,26 @@ func (r *Reconciler) removeStatefulSet(ctx context.Context, s *scope) (gone bool
 
 // removeVolumeClaims deletes the tenant's database.
 func (r *Reconciler) removeVolumeClaims(ctx context.Context, s *scope) (gone bool, err error) {
-	var claims corev1.PersistentVolumeClaimList
-	err = r.APIReader.List(ctx, &claims, client.InNamespace(s.spec.NamespaceName()), client.MatchingLabels(s.spec.Labels()))
+	claims, err := r.listVolumeClaims(ctx, s)
 	if err != nil {
-		return false, fmt.Errorf("listing the control plane's volume claims: %w", err)
+		return false, err
 	}
-	for i := range claims.Items {
-		if err := r.delete(ctx, &claims.Items[i]); err != nil {
+	for i := range claims {
+		if err := r.delete(ctx, &claims[i]); err != nil {
 			return false, err
 		}
 	}
-	return len(claims.Items) == 0, nil
+	return len(claims) == 0, nil
+}
+
+// listVolumeClaims asks the API server itself: claims are in no cache.
+func (r *Reconciler) listVolumeClaims(ctx context.Context, s *scope) ([]corev1.PersistentVolumeClaim, error) {
+	var claims corev1.PersistentVolumeClaimList
+	err := r.APIReader.List(ctx, &claims, client.InNamespace(s.spec.NamespaceName()), client.MatchingLabels(s.spec.Labels()))
+	if err != nil {
+		return nil, fmt.Errorf("listing the control plane's volume claims: %w", err)
+	}
+	return claims.Items, nil
 }
 
 // isGone reports whether there is no object of desired's name that is the same owner's.

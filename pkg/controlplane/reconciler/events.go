@@ -50,11 +50,18 @@ func transitions(before, after []metav1.Condition) []transition {
 			out = append(out, transition{corev1.EventTypeNormal, now.Type, "condition " + now.Type + " is True"})
 		case now.Reason == tenancyv1alpha1.ReasonDeleting:
 			out = append(out, transition{corev1.EventTypeNormal, now.Reason, now.Message})
+		case isChange(now.Reason):
+			out = append(out, transition{corev1.EventTypeNormal, now.Reason, now.Type + ": " + now.Message})
 		case now.Type != tenancyv1alpha1.ConditionReady && isTrouble(now.Reason):
 			out = append(out, transition{corev1.EventTypeWarning, now.Reason, now.Type + ": " + now.Message})
 		}
 	}
 	return out
+}
+
+// isChange reports whether a reason is about a change that is carried out as asked.
+func isChange(reason string) bool {
+	return slices.Contains([]string{tenancyv1alpha1.ReasonScaling, tenancyv1alpha1.ReasonRollingOut}, reason)
 }
 
 func isTrouble(reason string) bool {

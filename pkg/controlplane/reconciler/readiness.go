@@ -14,8 +14,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -38,12 +36,11 @@ const maxLog = 512
 // checkReadiness reports whether the API server answers, through its Service
 // and certified by its authority: the way of the syncer and of vn-agent.
 func (r *Reconciler) checkReadiness(ctx context.Context, s *scope) error {
-	pods, err := r.listPods(ctx, s)
-	if err != nil {
-		return err
-	}
 	if !hasReadyReplica(s.statefulSet) {
-		return s.unavailable("the control plane's pod is not ready: "+describePods(pods), 0)
+		if s.status.Version != "" && !s.spec.Membership.Bootstrap && databaseLost(s.pods) {
+			return &blocked{reason: tenancyv1alpha1.ReasonDatabaseLost, message: remedyDatabaseLost}
+		}
+		return s.unavailable("no replica of the control plane is ready: "+describePods(s.pods), 0)
 	}
 	address := net.JoinHostPort(s.service.Spec.ClusterIP, strconv.Itoa(tenancyv1alpha1.ControlPlanePort))
 	if err := r.Probe(ctx, address, s.authorities.Server.CertPEM()); err != nil {
@@ -53,7 +50,7 @@ func (r *Reconciler) checkReadiness(ctx context.Context, s *scope) error {
 	if rolledOut(s.statefulSet) {
 		s.status.Version = s.spec.Version.Name
 	}
-	return nil
+	return r.noteServing(ctx, s)
 }
 
 // observeAddresses notes where the control plane's pods are. It needs no phase
@@ -80,11 +77,7 @@ func (s *scope) unavailable(message string, after time.Duration) error {
 
 // unavailableFor returns how long the control plane has not been ready.
 func (s *scope) unavailableFor(now clock.PassiveClock) time.Duration {
-	condition := meta.FindStatusCondition(s.stored.Conditions, tenancyv1alpha1.ConditionControlPlaneReady)
-	if condition == nil || condition.Status == metav1.ConditionTrue {
-		return 0
-	}
-	return now.Since(condition.LastTransitionTime.Time)
+	return s.falseFor(tenancyv1alpha1.ConditionControlPlaneReady, now)
 }
 
 // patience returns when to look again at what has been awaited for so long: at
@@ -101,6 +94,7 @@ func (r *Reconciler) listPods(ctx context.Context, s *scope) ([]corev1.Pod, erro
 	if err != nil {
 		return nil, fmt.Errorf("listing the control plane's pods: %w", err)
 	}
+	slices.SortFunc(pods.Items, func(a, b corev1.Pod) int { return int(ordinalOf(&a) - ordinalOf(&b)) })
 	return pods.Items, nil
 }
 
@@ -118,13 +112,16 @@ func podAddresses(pods []corev1.Pod) []string {
 	return addresses
 }
 
+// hasReadyReplica reports whether any replica is worth asking. It may be one of
+// before a change that the StatefulSet's controller has not seen yet: as long
+// as it answers, the control plane is there.
 func hasReadyReplica(statefulSet *appsv1.StatefulSet) bool {
-	return statefulSet.Status.ObservedGeneration >= statefulSet.Generation && statefulSet.Status.ReadyReplicas > 0
+	return statefulSet.Status.ReadyReplicas > 0
 }
 
 // rolledOut reports whether every replica runs what the StatefulSet asks for.
 func rolledOut(statefulSet *appsv1.StatefulSet) bool {
-	return hasReadyReplica(statefulSet) && statefulSet.Spec.Replicas != nil &&
+	return statefulSet.Status.ObservedGeneration >= statefulSet.Generation && statefulSet.Spec.Replicas != nil &&
 		statefulSet.Status.UpdatedReplicas == *statefulSet.Spec.Replicas &&
 		statefulSet.Status.ReadyReplicas == *statefulSet.Spec.Replicas
 }
@@ -176,4 +173,27 @@ func describeEnd(prefix string, ended *corev1.ContainerStateTerminated) string {
 		out += ": " + strings.ToValidUTF8(lines[max(0, len(lines)-maxLog):], "")
 	}
 	return out
+}
+
+// remedyDatabaseLost is what a person is told who has to decide.
+const remedyDatabaseLost = "the volume of the control plane's database is empty, although there was a database: " +
+	"restore the volume, or allow an empty one with the annotation " + tenancyv1alpha1.AnnotationAllowEmptyDatabase +
+	"=<now, RFC 3339>; docs/operators.md (A lost database) has more"
+
+// databaseLost reports whether every pod says that it ended for want of its
+// database. The process says so in the last lines of its log.
+func databaseLost(pods []corev1.Pod) bool {
+	for i := range pods {
+		if !slices.ContainsFunc(pods[i].Status.ContainerStatuses, func(status corev1.ContainerStatus) bool {
+			return saysLost(status.State.Terminated) || saysLost(status.LastTerminationState.Terminated)
+		}) {
+			return false
+		}
+	}
+	return len(pods) > 0
+}
+
+func saysLost(ended *corev1.ContainerStateTerminated) bool {
+	return ended != nil && (strings.Contains(ended.Message, "the database is gone") ||
+		strings.Contains(ended.Message, "this volume holds no database"))
 }

@@ -34,11 +34,33 @@ type scope struct {
 	authorities *pki.Authorities
 	agentCA     []byte
 	pkiHash     string
-	// statefulSet as it exists. Set by ensureStatefulSet.
+	// etcdCA (PEM) are the authorities that members of the database may be
+	// certified by. Set by ensureCertificates.
+	etcdCA []byte
+	// statefulSet as it exists, and its pods, by ordinal. Set by ensureStatefulSet.
 	statefulSet *appsv1.StatefulSet
+	pods        []corev1.Pod
+	// differences are what the condition UpToDate is made of: see differ.
+	differences []difference
 
-	// requeueAfter is when to look again if nothing happens; zero means never.
-	requeueAfter time.Duration
+	// requeueAfter is when the last phase wants to look again; wake is what
+	// wakeAfter asks for. Zero means never.
+	requeueAfter, wake time.Duration
+}
+
+// wakeAfter makes sure that somebody looks again by then, whatever else happens.
+func (s *scope) wakeAfter(after time.Duration) {
+	if s.wake == 0 || after < s.wake {
+		s.wake = after
+	}
+}
+
+// next returns when to look again if nothing happens; zero means never.
+func (s *scope) next() time.Duration {
+	if s.requeueAfter == 0 || s.wake != 0 && s.wake < s.requeueAfter {
+		return s.wake
+	}
+	return s.requeueAfter
 }
 
 func newScope(virtualCluster *tenancyv1alpha1.VirtualCluster) *scope {

@@ -21,7 +21,8 @@ import (
 )
 
 // ownConditions are the conditions that vc-manager writes, in the order in
-// which they become True. Ready is apart: it summarises.
+// which they become True. Ready is apart: it summarises. So is UpToDate, for
+// which it does not wait.
 func ownConditions() []string {
 	return []string{
 		tenancyv1alpha1.ConditionClassResolved,
@@ -43,7 +44,7 @@ const maxMessage = 1024
 func ownStatus(virtualCluster *tenancyv1alpha1.VirtualCluster) tenancyv1alpha1.VirtualClusterStatus {
 	status := *virtualCluster.Status.DeepCopy()
 	status.Pods = nil
-	own := append(ownConditions(), tenancyv1alpha1.ConditionReady)
+	own := append(ownConditions(), tenancyv1alpha1.ConditionReady, tenancyv1alpha1.ConditionUpToDate)
 	status.Conditions = slices.DeleteFunc(status.Conditions, func(c metav1.Condition) bool {
 		return !slices.Contains(own, c.Type)
 	})

@@ -9,6 +9,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -67,6 +69,9 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, con
 		Watches(&corev1.Service{}, byTenant).
 		Watches(&appsv1.StatefulSet{}, byTenant).
 		Watches(&corev1.Pod{}, byTenant).
+		Watches(&corev1.ConfigMap{}, byTenant).
+		Watches(&networkingv1.NetworkPolicy{}, byTenant).
+		Watches(&policyv1.PodDisruptionBudget{}, byTenant, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.exposedOnNodes), builder.WithPredicates(nodeAddressesChanged())).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrency,
@@ -137,6 +142,7 @@ func notOnlyPods() predicate.Predicate {
 		}
 		return before.Generation != after.Generation ||
 			!before.DeletionTimestamp.Equal(after.DeletionTimestamp) ||
+			!equality.Semantic.DeepEqual(before.Annotations, after.Annotations) ||
 			!equality.Semantic.DeepEqual(before.Finalizers, after.Finalizers) ||
 			!equality.Semantic.DeepEqual(before.Status.Conditions, after.Status.Conditions)
 	}}
