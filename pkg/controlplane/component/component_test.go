@@ -41,6 +41,10 @@ func TestEveryObjectIsTheTenants(t *testing.T) {
 	}{
 		"namespace":         {s.Namespace(), ""},
 		"service":           {s.Service(), s.NamespaceName()},
+		"peers service":     {s.PeersService(), s.NamespaceName()},
+		"membership":        {s.MembershipConfigMap(), s.NamespaceName()},
+		"budget":            {s.DisruptionBudget(), s.NamespaceName()},
+		"network policy":    {s.NetworkPolicy(), s.NamespaceName()},
 		"statefulset":       {statefulSet, s.NamespaceName()},
 		"pod template":      {&corev1.Pod{ObjectMeta: statefulSet.Spec.Template.ObjectMeta}, ""},
 		"volume claim":      {&statefulSet.Spec.VolumeClaimTemplates[0], ""},
@@ -81,7 +85,7 @@ func TestPodIsRestricted(t *testing.T) {
 		t.Errorf("the pod is told about the cluster it runs in")
 	}
 	for _, volume := range pod.Volumes {
-		if volume.Secret == nil && volume.EmptyDir == nil {
+		if volume.Secret == nil && volume.EmptyDir == nil && volume.ConfigMap == nil {
 			t.Errorf("volume %q is of a kind that is not restricted", volume.Name)
 		}
 		if volume.Secret != nil && ptr.Deref(volume.Secret.DefaultMode, 0o777) != 0o440 {
@@ -105,6 +109,7 @@ func TestStatefulSet(t *testing.T) {
 	want := []string{
 		"control-plane", "--role=tenant", "--data-dir=/var/lib/virtualcluster/data", "--pki-dir=/etc/virtualcluster/pki",
 		"--service-cluster-ip-range=10.112.4.0/22", "--advertise-address=$(POD_IP)", "--secure-port=6443",
+		"--replicas=1", "--member=$(POD_NAME)", "--membership-dir=/etc/virtualcluster/membership", "--audit-level=None",
 	}
 	if diff := cmp.Diff(want, container.Args); diff != "" {
 		t.Errorf("args (-want +got):\n%s", diff)

@@ -147,7 +147,7 @@ func TestReplicas(t *testing.T) {
 		"starting":               {1, 1, 0, 1, false, false},
 		"ready":                  {1, 1, 1, 1, true, true},
 		"the old one is ready":   {2, 2, 1, 0, true, false},
-		"not seen by controller": {2, 1, 1, 1, false, false},
+		"not seen by controller": {2, 1, 1, 1, true, false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -28,6 +28,8 @@ type scalingFacts struct {
 	// members of the database, nil if it was not asked; trouble is why not.
 	members []members.Member
 	trouble string
+	// before is how many members there were when it was last asked.
+	before int32
 }
 
 // scalingStep is what is to be done next. Whatever it is, it is safe to do it
@@ -47,7 +49,7 @@ type scalingStep struct {
 // database: while their number changes, and when a replica is down, which may
 // be because it is no member any more.
 func (f scalingFacts) asksMembers() bool {
-	return f.exists && f.replicated && (f.desired != f.pods || int32(len(f.ready)) < f.pods)
+	return f.exists && f.replicated && (f.desired == 1 || f.desired != f.pods || int32(len(f.ready)) < f.pods)
 }
 
 // nextStep decides the next step of scaling. It is pure, and knows no history:
@@ -101,7 +103,7 @@ func stepUp(f scalingFacts) scalingStep {
 }
 
 func stepDown(f scalingFacts) scalingStep {
-	step := scalingStep{pods: f.pods, replicated: f.replicated}
+	step := scalingStep{pods: max(f.pods, f.needed()), replicated: f.replicated}
 	if !f.replicated {
 		step.pods = 1
 		return step
@@ -114,6 +116,8 @@ func stepDown(f scalingFacts) scalingStep {
 	switch {
 	case first == nil || !slices.Contains(f.ready, 0):
 		step.waiting = progress(f, component.MemberName(0)+", which is to keep the data, must be ready first")
+	case f.needed() > f.pods:
+		step.waiting = progress(f, "bringing the pods of members back")
 	case f.needed() < f.pods:
 		step.pods = f.needed()
 		step.waiting = progress(f, "removing the pods of former members")
@@ -164,9 +168,13 @@ func (f scalingFacts) split() (first *members.Member, others []members.Member) {
 	return first, others
 }
 
-// needed is how many pods there must be for every member to have its own.
+// needed is how many pods there must be for every member to have its own. Who
+// takes pods away by hand must not take the majority, which alone could tell.
 func (f scalingFacts) needed() int32 {
 	needed := int32(1)
+	if f.members == nil && f.replicated {
+		needed = max(needed, min(f.before, component.MaxMembers))
+	}
 	for _, member := range f.members {
 		needed = max(needed, min(member.Ordinal+1, component.MaxMembers))
 	}

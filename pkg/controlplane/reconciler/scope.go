@@ -40,6 +40,8 @@ type scope struct {
 	// statefulSet as it exists, and its pods, by ordinal. Set by ensureStatefulSet.
 	statefulSet *appsv1.StatefulSet
 	pods        []corev1.Pod
+	// before is how many members the database had when it was last asked.
+	before int32
 	// differences are what the condition UpToDate is made of: see differ.
 	differences []difference
 
@@ -76,6 +78,7 @@ func newScope(virtualCluster *tenancyv1alpha1.VirtualCluster) *scope {
 	if s.status.ControlPlane == nil {
 		s.status.ControlPlane = &tenancyv1alpha1.ControlPlaneStatus{}
 	}
+	s.before = s.status.ControlPlane.Replicas
 	s.status.ControlPlane.Namespace = s.spec.NamespaceName()
 	return s
 }

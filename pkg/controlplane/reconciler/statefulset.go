@@ -131,7 +131,7 @@ func (r *Reconciler) scale(ctx context.Context, s *scope, facts *scalingFacts) s
 }
 
 func (r *Reconciler) gatherFacts(ctx context.Context, s *scope, found bool, existing *appsv1.StatefulSet) (scalingFacts, error) {
-	facts := scalingFacts{desired: max(s.spec.ControlPlane.Replicas, 1), exists: found, ready: readyOrdinals(s.pods)}
+	facts := scalingFacts{desired: max(s.spec.ControlPlane.Replicas, 1), exists: found, ready: readyOrdinals(s.pods), before: s.before}
 	if found {
 		facts.pods = ptr.Deref(existing.Spec.Replicas, 1)
 		facts.replicated = isReplicated(existing)
