@@ -37,6 +37,7 @@ import (
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/controlplane"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/component"
+	"virtualcluster.io/virtualcluster/pkg/controlplane/members"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/pki"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/reconciler"
 )
@@ -377,7 +378,7 @@ func testManager(t *testing.T, s *suite) {
 		return errors.New("no answer")
 	}
 	dial := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no way") }
-	if err := controlplane.Setup(t.Context(), mgr, config, controlplane.Reach{Probe: probe, Dial: dial}); err != nil {
+	if err := controlplane.Setup(t.Context(), mgr, config, controlplane.Reach{Probe: probe, Dial: dial, Members: members.Connect}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

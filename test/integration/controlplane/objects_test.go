@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,6 +31,7 @@ func (s *suite) objectsOf(t *testing.T, virtualCluster *tenancyv1alpha1.VirtualC
 	lists := map[string]client.ObjectList{
 		"Namespace": &corev1.NamespaceList{}, "Secret": &corev1.SecretList{}, "Service": &corev1.ServiceList{},
 		"StatefulSet": &appsv1.StatefulSetList{}, "ConfigMap": &corev1.ConfigMapList{},
+		"NetworkPolicy": &networkingv1.NetworkPolicyList{}, "PodDisruptionBudget": &policyv1.PodDisruptionBudgetList{},
 	}
 	namespace := controlPlaneNamespace(virtualCluster)
 	seen := map[string]bool{}
@@ -59,6 +62,7 @@ func (s *suite) objectsOf(t *testing.T, virtualCluster *tenancyv1alpha1.VirtualC
 // kube-root-ca.crt is in every namespace.
 func expectedObjects(name string) []string {
 	out := []string{
+		"ConfigMap/control-plane-membership",
 		"ConfigMap/kube-root-ca.crt",
 		"Namespace/<namespace>",
 		"Secret/" + component.SecretAuthorities,
@@ -66,7 +70,9 @@ func expectedObjects(name string) []string {
 		"Secret/" + name + "-kubeconfig",
 		"Secret/syncer-kubeconfig",
 		"Secret/vn-agent-kubeconfig",
+		"NetworkPolicy/control-plane",
 		"Service/control-plane",
+		"Service/control-plane-peers",
 		"StatefulSet/control-plane",
 	}
 	slices.Sort(out)

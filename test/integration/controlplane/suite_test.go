@@ -8,6 +8,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ import (
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/component"
+	"virtualcluster.io/virtualcluster/pkg/controlplane/members"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/reconciler"
 	controlplanetest "virtualcluster.io/virtualcluster/test/framework/controlplane"
 )
@@ -78,6 +80,10 @@ func TestControlPlane(t *testing.T) {
 		{"Objects", testObjects},
 		{"SecondReconcileWritesNothing", testSecondReconcileWritesNothing},
 		{"DriftIsRepaired", testDriftIsRepaired},
+		{"HighAvailability", testHighAvailability},
+		{"ScalingInShortLives", testScalingInShortLives},
+		{"StatefulSetIsReplaced", testStatefulSetIsReplaced},
+		{"DatabaseLost", testDatabaseLost},
 		{"CrashPoints", testCrashPoints},
 		{"CrashPointsOfDeletion", testCrashPointsOfDeletion},
 		{"SameNameAgain", testSameNameAgain},
@@ -148,6 +154,11 @@ func (s *suite) reconciler(writer client.Client) *reconciler.Reconciler {
 		Recorder: events.NewFakeRecorder(1000),
 		Probe:    func(context.Context, string, []byte) error { return nil },
 		AgentCA:  serving.CA,
+
+		PlatformNamespace: platformNamespace,
+		Members: func(context.Context, members.Endpoint) (members.Database, error) {
+			return nil, errors.New("there is no database")
+		},
 	}
 }
 
