@@ -109,7 +109,7 @@ func TestStatefulSet(t *testing.T) {
 	want := []string{
 		"control-plane", "--role=tenant", "--data-dir=/var/lib/virtualcluster/data", "--pki-dir=/etc/virtualcluster/pki",
 		"--service-cluster-ip-range=10.112.4.0/22", "--advertise-address=$(POD_IP)", "--secure-port=6443",
-		"--replicas=1", "--member=$(POD_NAME)", "--membership-dir=/etc/virtualcluster/membership", "--audit-level=None",
+		"--replicas=1", "--member=$(POD_NAME)", "--membership-dir=/etc/virtualcluster/membership",
 	}
 	if diff := cmp.Diff(want, container.Args); diff != "" {
 		t.Errorf("args (-want +got):\n%s", diff)

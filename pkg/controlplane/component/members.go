@@ -24,9 +24,10 @@ const (
 	PeersServiceName = "control-plane-peers"
 	// MembershipName is the ConfigMap of Membership.
 	MembershipName = "control-plane-membership"
-	// EtcdClientPort and EtcdPeerPort are the ports of a replicated database.
+	// EtcdClientPort is where a member of a replicated database answers clients.
 	EtcdClientPort = 2379
-	EtcdPeerPort   = 2380
+	// EtcdPeerPort is where it answers the other members.
+	EtcdPeerPort = 2380
 
 	portNameEtcdClient = "etcd-client"
 	portNameEtcdPeer   = "etcd-peer"

@@ -36,7 +36,9 @@ func (s Spec) args() []string {
 		fmt.Sprintf("--replicas=%d", replicas),
 		"--member=$(POD_NAME)",
 		"--membership-dir=" + pathMembership,
-		"--audit-level=" + string(cmp.Or(s.ControlPlane.Audit.Level, tenancyv1alpha1.AuditNone)),
+	}
+	if level := s.ControlPlane.Audit.Level; level != "" && level != tenancyv1alpha1.AuditNone {
+		args = append(args, "--audit-level="+string(level))
 	}
 	if s.Replicated {
 		args = append(args, "--peer-domain="+s.PeerDomain())
