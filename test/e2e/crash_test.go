@@ -96,11 +96,17 @@ func kill(t *testing.T, component string) {
 		}
 		return fmt.Errorf("%d pods, none runs", len(pods.Items))
 	})
+	killContainer(t, id)
+}
+
+// killContainer ends a container's process with SIGKILL, through the container runtime.
+func killContainer(t *testing.T, id string) {
+	t.Helper()
 	output, err := exec.CommandContext(t.Context(), filepath.Join(binDir, "ctr"),
 		"--address", containerdSocket(t), "--namespace", "k8s.io",
 		"tasks", "kill", "--signal", "SIGKILL", id).CombinedOutput()
 	if err != nil {
-		t.Fatalf("killing %s: %v: %s", component, err, output)
+		t.Fatalf("killing container %s: %v: %s", id, err, output)
 	}
 }
 
