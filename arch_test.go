@@ -46,6 +46,7 @@ var arrows = []arrow{
 	{from: "pkg/shard", why: "who serves a tenant is decided by Leases alone, whatever is served"},
 	{from: "pkg/controlplane", to: []string{"apis", "pkg/leader", "pkg/names", "pkg/identity"}, why: "vc-manager, syncer and vn-agent meet through API objects only"},
 	{from: "pkg/controlplane/pki", why: "certificates are pure: the local cluster makes its own with the same code"},
+	{from: "pkg/controlplane/members", why: "who belongs to a database is seen and changed without deciding anything"},
 	{from: "pkg/syncer/kind", to: []string{"apis", "pkg/names", "pkg/policy"}, why: "what a kind is must not know how it is carried out"},
 	{from: "pkg/syncer/kinds", to: []string{"apis", "pkg/syncer/kind", "pkg/names", "pkg/policy"}, why: "a kind is data: it cannot reach the engine, a connection or a stamp"},
 	{from: "pkg/syncer/rule", to: []string{"apis", "pkg/syncer/kind", "pkg/names", "pkg/policy"}, why: "a rule is data like a kind: it cannot reach the engine, a connection or a stamp"},
