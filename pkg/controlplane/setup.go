@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
@@ -89,6 +90,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManag
 	if err := agentServing.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("adding the agent-serving controller: %w", err)
 	}
+	certificates, err := reconciler.NewMetrics(metrics.Registry)
+	if err != nil {
+		return err
+	}
 	virtualClusters := &reconciler.Reconciler{
 		Client:    mgr.GetClient(),
 		APIReader: mgr.GetAPIReader(),
@@ -97,6 +102,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManag
 		Probe:     reach.Probe,
 		Members:   reach.Members,
 		AgentCA:   agentServing.CA,
+		Metrics:   certificates,
 
 		PlatformNamespace: config.PlatformNamespace,
 	}

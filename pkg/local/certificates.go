@@ -45,7 +45,7 @@ func writeCertificates(l layout, s *state, now time.Time) (changed bool, err err
 		return false, fmt.Errorf("making the kubelet's authority: %w", err)
 	}
 	files, err := pki.ControlPlaneFiles(pki.FilesInput{
-		Authorities:      authorities,
+		Signing:          authorities,
 		ServingDNSNames:  servingNames(),
 		ServingIPs:       []net.IP{s.NodeIP.AsSlice(), net.ParseIP(kubernetesIP), net.IPv4(127, 0, 0, 1)},
 		KubeletServingCA: kubeletServing.CertPEM(),

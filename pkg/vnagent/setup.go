@@ -213,6 +213,8 @@ func tenantChanged() predicate.Predicate {
 		return before.UID != after.UID ||
 			before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() ||
 			!equality.Semantic.DeepEqual(before.Status.ControlPlane, after.Status.ControlPlane) ||
+			// Written after the Secret with the CA and the kubeconfig was.
+			!equality.Semantic.DeepEqual(before.Status.Certificates, after.Status.Certificates) ||
 			!equality.Semantic.DeepEqual(before.Status.Conditions, after.Status.Conditions)
 	}}
 }

@@ -48,7 +48,7 @@ func TestEveryObjectIsTheTenants(t *testing.T) {
 		"statefulset":       {statefulSet, s.NamespaceName()},
 		"pod template":      {&corev1.Pod{ObjectMeta: statefulSet.Spec.Template.ObjectMeta}, ""},
 		"volume claim":      {&statefulSet.Spec.VolumeClaimTemplates[0], ""},
-		"authorities":       {s.Authorities(nil), s.NamespaceName()},
+		"authorities":       {s.Authorities(1, nil), s.NamespaceName()},
 		"pki":               {s.PKI(nil), s.NamespaceName()},
 		"syncer kubeconfig": {s.SyncerKubeconfig(nil), s.NamespaceName()},
 		"agent kubeconfig":  {s.AgentKubeconfig(nil, nil), s.NamespaceName()},

@@ -8,8 +8,8 @@
 // signing requests are answered by the user CA, and nothing that CA signs is
 // accepted by etcd, by the aggregation layer or by vn-agent.
 //
-// Authorities are made once and stored by the caller; ControlPlaneFiles then
-// turns them into the files that the control plane process reads, keeping
+// Authorities are made once and stored by the caller, again for each rotation:
+// what is made together is a generation. ControlPlaneFiles turns them into the files that the control plane process reads, keeping
 // every leaf that is still good, so calling it again changes nothing until a
 // leaf has to be renewed.
 //

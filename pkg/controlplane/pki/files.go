@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"crypto/x509"
 	"net"
+	"path"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,7 +18,9 @@ const (
 	// FileServingCert and FileServingKey: the API server's serving pair.
 	FileServingCert = "serving.crt"
 	FileServingKey  = "serving.key"
-	// FileServerCA signed FileServingCert; published as kube-root-ca.crt.
+	// FileServerCA signed FileServingCert; published as kube-root-ca.crt. It
+	// holds one authority of each generation, as all files of authorities do
+	// that have no key beside them.
 	FileServerCA = "server-ca.crt"
 	// FileUserCACert and FileUserCAKey: the authority of users, which answers
 	// certificate signing requests.
@@ -46,12 +50,27 @@ const (
 	FileServiceAccountKey = "service-account.key"
 	// FileServiceAccountPub verifies them; it may hold several keys.
 	FileServiceAccountPub = "service-account.pub"
+	// FileEncryptionKeys encrypts Secrets at rest; see NewEncryptionKeys. It is
+	// there only if FilesInput.EncryptionKeys is.
+	FileEncryptionKeys = "encryption.keys"
 )
 
 // FilesInput is what ControlPlaneFiles works from.
 type FilesInput struct {
-	// Authorities of the control plane.
-	Authorities *Authorities
+	// Signing is the generation that signs leaves, users' certificate requests
+	// and service account tokens.
+	Signing *Authorities
+	// Serving is the generation that signs FileServingCert. Nil means Signing.
+	// In a rotation it is the oldest that is trusted: a client that was given
+	// its authorities before the rotation knows no other.
+	Serving *Authorities
+	// Trusted are the generations whose certificates and tokens are accepted, in
+	// an order that stays the same. Empty means Signing alone.
+	Trusted []*Authorities
+	// LeafTTL is how long leaves live. Zero means the constant LeafTTL.
+	LeafTTL time.Duration
+	// EncryptionKeys is FileEncryptionKeys. Nil means no such file.
+	EncryptionKeys []byte
 	// ServingDNSNames and ServingIPs are by what clients call the API server.
 	ServingDNSNames []string
 	ServingIPs      []net.IP
@@ -72,25 +91,34 @@ type filePair struct {
 
 // ControlPlaneFiles returns every file of --pki-dir by name. It is idempotent:
 // with its own result as Existing it returns the same bytes until a leaf has
-// lived two thirds of its life or its names change.
+// lived two thirds of its life, its names change, or another generation signs.
 func ControlPlaneFiles(in FilesInput, now time.Time) (map[string][]byte, error) {
-	authorities := in.Authorities
-	public, err := publicKey(authorities.ServiceAccountKey)
+	if in.Serving == nil {
+		in.Serving = in.Signing
+	}
+	if len(in.Trusted) == 0 {
+		in.Trusted = []*Authorities{in.Signing}
+	}
+	public, err := publicKeys(in.Trusted)
 	if err != nil {
 		return nil, err
 	}
 	files := map[string][]byte{
-		FileServerCA:          authorities.Server.CertPEM(),
-		FileUserCACert:        authorities.User.CertPEM(),
-		FileUserCAKey:         authorities.User.KeyPEM(),
-		FileClientCA:          slices.Concat(authorities.User.CertPEM(), authorities.PlatformClient.CertPEM()),
-		FileRequestHeaderCA:   authorities.RequestHeader.CertPEM(),
+		FileServerCA:          ServerBundle(in.Trusted),
+		FileUserCACert:        in.Signing.User.CertPEM(),
+		FileUserCAKey:         in.Signing.User.KeyPEM(),
+		FileClientCA:          slices.Concat(UserBundle(in.Trusted), PlatformClientBundle(in.Trusted)),
+		FileRequestHeaderCA:   RequestHeaderBundle(in.Trusted),
 		FileKubeletServingCA:  bytes.Clone(in.KubeletServingCA),
-		FileEtcdCA:            authorities.Etcd.CertPEM(),
-		FileServiceAccountKey: authorities.ServiceAccountKey,
+		FileEtcdCA:            EtcdBundle(in.Trusted),
+		FileServiceAccountKey: in.Signing.ServiceAccountKey,
 		FileServiceAccountPub: public,
 	}
+	if in.EncryptionKeys != nil {
+		files[FileEncryptionKeys] = bytes.Clone(in.EncryptionKeys)
+	}
 	for _, pair := range pairs(in) {
+		pair.leaf.TTL = in.LeafTTL
 		files[pair.cert], files[pair.key], err = pair.authority.Ensure(in.Existing[pair.cert], in.Existing[pair.key], pair.leaf, now)
 		if err != nil {
 			return nil, err
@@ -99,23 +127,36 @@ func ControlPlaneFiles(in FilesInput, now time.Time) (map[string][]byte, error) 
 	return files, nil
 }
 
+// Leaves returns the names of the leaves among the files: a leaf NAME is in the
+// files NAME.crt and NAME.key. The process reads them again by itself when they
+// change; every other file, at its start only.
+func Leaves() []string {
+	return []string{"controller-manager", "etcd-peer", "front-proxy", "kubelet-client", "serving"}
+}
+
+// IsLeaf reports whether a file is a leaf's certificate or key.
+func IsLeaf(file string) bool {
+	extension := path.Ext(file)
+	return (extension == ".crt" || extension == ".key") && slices.Contains(Leaves(), strings.TrimSuffix(file, extension))
+}
+
 func pairs(in FilesInput) []filePair {
 	server := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	client := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	return []filePair{
-		{FileServingCert, FileServingKey, in.Authorities.Server, Leaf{
+		{FileServingCert, FileServingKey, in.Serving.Server, Leaf{
 			CommonName: "kube-apiserver", DNSNames: in.ServingDNSNames, IPs: in.ServingIPs, Usages: server,
 		}},
-		{FileControllerManagerCert, FileControllerManagerKey, in.Authorities.PlatformClient, Leaf{
+		{FileControllerManagerCert, FileControllerManagerKey, in.Signing.PlatformClient, Leaf{
 			CommonName: "system:kube-controller-manager", Usages: client,
 		}},
-		{FileFrontProxyCert, FileFrontProxyKey, in.Authorities.RequestHeader, Leaf{
+		{FileFrontProxyCert, FileFrontProxyKey, in.Signing.RequestHeader, Leaf{
 			CommonName: "front-proxy-client", Usages: client,
 		}},
-		{FileKubeletClientCert, FileKubeletClientKey, in.Authorities.KubeletClient, Leaf{
+		{FileKubeletClientCert, FileKubeletClientKey, in.Signing.KubeletClient, Leaf{
 			CommonName: "kube-apiserver-kubelet-client", Usages: client,
 		}},
-		{FileEtcdPeerCert, FileEtcdPeerKey, in.Authorities.Etcd, Leaf{
+		{FileEtcdPeerCert, FileEtcdPeerKey, in.Signing.Etcd, Leaf{
 			CommonName: "etcd-peer", DNSNames: append([]string{"localhost"}, in.PeerDNSNames...), IPs: []net.IP{net.IPv4(127, 0, 0, 1)},
 			Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		}},

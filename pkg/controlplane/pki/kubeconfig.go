@@ -14,8 +14,8 @@ import (
 type KubeconfigInput struct {
 	// Server is the URL of the API server.
 	Server string
-	// CA is the PEM certificate of the authority that signed the server's
-	// certificate. It is always written: a kubeconfig pins its server.
+	// CA are the PEM certificates of the authorities that may have signed the
+	// server's certificate. They are always written: a kubeconfig pins its server.
 	CA []byte
 	// ClientCert and ClientKey are the user's PEM pair.
 	ClientCert, ClientKey []byte

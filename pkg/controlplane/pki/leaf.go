@@ -79,8 +79,8 @@ func (a *Authority) Ensure(certPEM, keyPEM []byte, leaf Leaf, now time.Time) (ne
 
 // Keeps reports whether a pair issued earlier still serves as leaf: it was
 // signed by this authority, has exactly leaf's subject, names and usages, its
-// key fits, and less than two thirds of its life have passed. It is false for
-// anything that cannot be read.
+// key fits, and less than two thirds of its life have passed, or of leaf's TTL
+// where that is shorter by now. It is false for anything that cannot be read.
 func (a *Authority) Keeps(certPEM, keyPEM []byte, leaf Leaf, now time.Time) bool {
 	cert, err := parseCertificate(certPEM)
 	if err != nil {
@@ -90,15 +90,19 @@ func (a *Authority) Keeps(certPEM, keyPEM []byte, leaf Leaf, now time.Time) bool
 	if err != nil || !key.PublicKey.Equal(cert.PublicKey) {
 		return false
 	}
-	if cert.CheckSignatureFrom(a.cert) != nil || !now.Before(RenewAt(cert)) || now.Before(cert.NotBefore) {
+	if cert.CheckSignatureFrom(a.cert) != nil || !now.Before(RenewAt(cert, leaf.TTL)) || now.Before(cert.NotBefore) {
 		return false
 	}
 	return describes(cert, leaf)
 }
 
-// RenewAt returns when cert has lived two thirds of its life.
-func RenewAt(cert *x509.Certificate) time.Time {
-	return cert.NotBefore.Add(cert.NotAfter.Sub(cert.NotBefore) / 3 * 2)
+// RenewAt returns when cert has lived two thirds of its life, or of the life
+// that one would get that is made with ttl, if that is sooner. Zero means LeafTTL.
+func RenewAt(cert *x509.Certificate, ttl time.Duration) time.Time {
+	if ttl == 0 {
+		ttl = LeafTTL
+	}
+	return cert.NotBefore.Add(min(cert.NotAfter.Sub(cert.NotBefore), ttl+backdate) / 3 * 2)
 }
 
 // describes reports whether cert says about its holder what leaf says; order does not matter.

@@ -27,7 +27,7 @@ func testAuthorities(t *testing.T) *Authorities {
 
 func testInput(authorities *Authorities, existing map[string][]byte) FilesInput {
 	return FilesInput{
-		Authorities:      authorities,
+		Signing:          authorities,
 		ServingDNSNames:  []string{"kubernetes", "localhost"},
 		ServingIPs:       []net.IP{net.ParseIP("10.112.0.1"), net.ParseIP("127.0.0.1")},
 		KubeletServingCA: []byte("kubelet serving CA"),
@@ -149,9 +149,9 @@ func TestFilesAreKeptUntilTheyMustChange(t *testing.T) {
 			in.Existing[FileEtcdPeerKey] = first[FileServingKey]
 		}, want: []string{FileEtcdPeerCert, FileEtcdPeerKey}},
 		"another authority": {now: testNow, change: func(in *FilesInput) {
-			changed := *in.Authorities
+			changed := *in.Signing
 			changed.Etcd = other.Etcd
-			in.Authorities = &changed
+			in.Signing = &changed
 		}, want: []string{FileEtcdCA, FileEtcdPeerCert, FileEtcdPeerKey}},
 	}
 	for name, tc := range cases {

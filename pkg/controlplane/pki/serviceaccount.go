@@ -41,3 +41,16 @@ func publicKey(privatePEM []byte) ([]byte, error) {
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: blockPublicKey, Bytes: der}), nil
 }
+
+// publicKeys returns the public halves of the service account keys of generations.
+func publicKeys(generations []*Authorities) ([]byte, error) {
+	var out []byte
+	for _, authorities := range generations {
+		public, err := publicKey(authorities.ServiceAccountKey)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, public...)
+	}
+	return out, nil
+}

@@ -5,6 +5,7 @@ package reconciler
 
 import (
 	"maps"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,17 +17,22 @@ import (
 )
 
 // TestHashFiles: what is read only at the start restarts the process, the
-// serving pair, which is read again, does not.
+// leaves, which are read again, do not.
 func TestHashFiles(t *testing.T) {
 	files := map[string][]byte{
-		pki.FileServingCert: []byte("a"), pki.FileServingKey: []byte("b"),
-		pki.FileUserCAKey: []byte("c"), pki.FileKubeletClientCert: []byte("d"),
+		pki.FileUserCACert: {}, pki.FileUserCAKey: {}, pki.FileServerCA: {}, pki.FileClientCA: {}, pki.FileRequestHeaderCA: {},
+		pki.FileKubeletServingCA: {}, pki.FileEtcdCA: {}, pki.FileServiceAccountKey: {}, pki.FileServiceAccountPub: {},
+		pki.FileEncryptionKeys: {},
+	}
+	restarts := slices.Collect(maps.Keys(files))
+	for _, leaf := range pki.Leaves() {
+		files[leaf+".crt"], files[leaf+".key"] = nil, nil
 	}
 	before := hashFiles(files)
 	for name := range files {
 		changed := maps.Clone(files)
 		changed[name] = []byte("x")
-		wantSame := name == pki.FileServingCert || name == pki.FileServingKey
+		wantSame := !slices.Contains(restarts, name)
 		if same := hashFiles(changed) == before; same != wantSame {
 			t.Errorf("after a change of %s: same = %v, want %v", name, same, wantSame)
 		}

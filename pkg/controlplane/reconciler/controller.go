@@ -23,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -71,6 +72,8 @@ type Reconciler struct {
 	// AgentCA returns the authority (PEM) that certifies vn-agent, which it
 	// makes if there is none.
 	AgentCA func(ctx context.Context) ([]byte, error)
+	// Metrics tells when certificates end. Nil tells nobody.
+	Metrics *Metrics
 
 	// allocation serialises the choice of service ranges with its storing.
 	allocation sync.Mutex
@@ -118,6 +121,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	// Read live: a status built on an old one could take back a service range
 	// that was stored a moment ago.
 	if err := r.APIReader.Get(ctx, request.NamespacedName, virtualCluster); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Metrics.forget(request.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !virtualCluster.DeletionTimestamp.IsZero() {
@@ -141,7 +147,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{RequeueAfter: s.next()}, nil
+	return ctrl.Result{RequeueAfter: untilDue(s.next(), s.due, r.Clock.Now())}, nil
 }
 
 // runPhases runs the phases until one cannot go on, and keeps the conditions.

@@ -63,6 +63,7 @@ func (r *Reconciler) reconcileDeletion(ctx context.Context, virtualCluster *tena
 	if err := r.patchFinalizers(ctx, before, virtualCluster); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	r.Metrics.forget(s.spec.VirtualCluster)
 	log.FromContext(ctx).Info("Virtual cluster is gone")
 	return ctrl.Result{}, nil
 }

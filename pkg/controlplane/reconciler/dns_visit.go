@@ -117,8 +117,8 @@ func (d *DNS) prepare(ctx context.Context, virtualCluster *tenancyv1alpha1.Virtu
 		TenantID:       virtualCluster.UID,
 		VirtualCluster: types.NamespacedName{Namespace: virtualCluster.Namespace, Name: virtualCluster.Name},
 	}
-	secret, service := &corev1.Secret{}, &corev1.Service{}
-	for desired, live := range map[client.Object]client.Object{spec.Authorities(nil): secret, spec.Service(): service} {
+	service, files := &corev1.Service{}, &corev1.Secret{}
+	for desired, live := range map[client.Object]client.Object{spec.Service(): service, spec.PKI(nil): files} {
 		found, err := getOwned(ctx, d.Client, d.APIReader, desired, live)
 		if err == nil && !found {
 			err = fmt.Errorf("there is no %s", describe(desired))
@@ -127,18 +127,23 @@ func (d *DNS) prepare(ctx context.Context, virtualCluster *tenancyv1alpha1.Virtu
 			return nil, nil, err
 		}
 	}
-	authorities, err := pki.ParseAuthorities(secret.Data)
+	found, err := listGenerations(ctx, d.Client, spec)
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading Secret %s/%s: %w", secret.Namespace, secret.Name, err)
+		return nil, nil, err
 	}
-	tenant, err := d.connect(authorities, service.Spec.ClusterIP)
+	// The control plane accepts what signs by its files, also in a rotation.
+	signing, ok := found[found.signing(files.Data)]
+	if !ok {
+		return nil, nil, fmt.Errorf("no Secret %s has the authorities that sign in %s", component.SecretAuthorities, describe(spec.PKI(nil)))
+	}
+	tenant, err := d.connect(signing, pki.ServerBundle(found.of(found.numbers())), service.Spec.ClusterIP)
 	return tenant, objects, err
 }
 
 // connect certifies vc-manager for one visit. It is an administrator there: only
 // one may write roles, and any lesser right the tenant could take away. The
 // certificate is kept nowhere.
-func (d *DNS) connect(authorities *pki.Authorities, clusterIP string) (*addon.Tenant, error) {
+func (d *DNS) connect(authorities *pki.Authorities, serverCA []byte, clusterIP string) (*addon.Tenant, error) {
 	certPEM, keyPEM, err := authorities.PlatformClient.Issue(pki.Leaf{
 		CommonName: managerUser, Organizations: []string{"system:masters"},
 		Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, TTL: managerTTL,
@@ -148,7 +153,7 @@ func (d *DNS) connect(authorities *pki.Authorities, clusterIP string) (*addon.Te
 	}
 	return addon.Connect(addon.Access{
 		Address: net.JoinHostPort(clusterIP, strconv.Itoa(tenancyv1alpha1.ControlPlanePort)),
-		CA:      authorities.Server.CertPEM(), ClientCert: certPEM, ClientKey: keyPEM, Dial: d.Dial,
+		CA:      serverCA, ClientCert: certPEM, ClientKey: keyPEM, Dial: d.Dial,
 	})
 }
 

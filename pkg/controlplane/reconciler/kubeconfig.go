@@ -24,7 +24,7 @@ const syncerUser = "virtualcluster:syncer"
 func (r *Reconciler) ensureKubeconfigs(ctx context.Context, s *scope) error {
 	internal := serverURL(s.service.Spec.ClusterIP, tenancyv1alpha1.ControlPlanePort)
 	name := s.virtualCluster.Name
-	syncer, err := r.kubeconfig(ctx, s, s.spec.SyncerKubeconfig(nil), s.authorities.PlatformClient, internal,
+	syncer, err := r.kubeconfig(ctx, s, certificateSyncer, s.spec.SyncerKubeconfig(nil), s.authorities.PlatformClient, internal,
 		syncerUser, "system:masters")
 	if err != nil {
 		return err
@@ -32,26 +32,30 @@ func (r *Reconciler) ensureKubeconfigs(ctx context.Context, s *scope) error {
 	if err := r.apply(ctx, s.spec.SyncerKubeconfig(syncer), &corev1.Secret{}); err != nil {
 		return err
 	}
-	agent, err := r.kubeconfig(ctx, s, s.spec.AgentKubeconfig(nil, nil), s.authorities.PlatformClient, internal,
+	agent, err := r.kubeconfig(ctx, s, certificateAgent, s.spec.AgentKubeconfig(nil, nil), s.authorities.PlatformClient, internal,
 		"system:node:"+tenancyv1alpha1.VirtualNodeName, "system:nodes")
 	if err != nil {
 		return err
 	}
-	desired := s.spec.AgentKubeconfig(agent, s.authorities.KubeletClient.CertPEM())
+	desired := s.spec.AgentKubeconfig(agent, pki.KubeletClientBundle(s.known))
 	if err := r.apply(ctx, desired, &corev1.Secret{}); err != nil {
 		return err
 	}
-	user, err := r.kubeconfig(ctx, s, s.spec.UserKubeconfig(nil), s.authorities.User, s.status.ControlPlane.Endpoint,
+	user, err := r.kubeconfig(ctx, s, certificateUser, s.spec.UserKubeconfig(nil), s.authorities.User, s.status.ControlPlane.Endpoint,
 		name+"-admin", "system:masters")
 	if err != nil {
 		return err
 	}
-	return r.apply(ctx, s.spec.UserKubeconfig(user), &corev1.Secret{})
+	if err := r.apply(ctx, s.spec.UserKubeconfig(user), &corev1.Secret{}); err != nil {
+		return err
+	}
+	return r.finishCertificates(ctx, s)
 }
 
 // kubeconfig returns a kubeconfig for a user and a group, with the certificate
-// of the one that secret holds now as long as that is good.
-func (r *Reconciler) kubeconfig(ctx context.Context, s *scope, secret *corev1.Secret, authority *pki.Authority, server, user, group string) ([]byte, error) {
+// of the one that secret holds now as long as that is good. name is the
+// certificate's in metrics.
+func (r *Reconciler) kubeconfig(ctx context.Context, s *scope, name string, secret *corev1.Secret, authority *pki.Authority, server, user, group string) ([]byte, error) {
 	existing := &corev1.Secret{}
 	if _, err := getOwned(ctx, r.Client, r.APIReader, secret, existing); err != nil {
 		return nil, err
@@ -59,12 +63,16 @@ func (r *Reconciler) kubeconfig(ctx context.Context, s *scope, secret *corev1.Se
 	certPEM, keyPEM := pki.KubeconfigPair(existing.Data[tenancyv1alpha1.KeyKubeconfig])
 	certPEM, keyPEM, err := authority.Ensure(certPEM, keyPEM, pki.Leaf{
 		CommonName: user, Organizations: []string{group}, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		TTL: s.leafTTL(),
 	}, r.Clock.Now())
 	if err != nil {
 		return nil, fmt.Errorf("certifying %q: %w", user, err)
 	}
+	if err := s.expiry.addLeaf(name, certPEM); err != nil {
+		return nil, fmt.Errorf("certifying %q: %w", user, err)
+	}
 	return pki.Kubeconfig(pki.KubeconfigInput{
-		Server: server, CA: s.authorities.Server.CertPEM(), ClientCert: certPEM, ClientKey: keyPEM,
+		Server: server, CA: pki.ServerBundle(s.known), ClientCert: certPEM, ClientKey: keyPEM,
 		ClusterName: s.virtualCluster.Name, UserName: user,
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/controlplane/pki"
 )
 
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
@@ -43,7 +44,7 @@ func (r *Reconciler) checkReadiness(ctx context.Context, s *scope) error {
 		return s.unavailable("no replica of the control plane is ready: "+describePods(s.pods), 0)
 	}
 	address := net.JoinHostPort(s.service.Spec.ClusterIP, strconv.Itoa(tenancyv1alpha1.ControlPlanePort))
-	if err := r.Probe(ctx, address, s.authorities.Server.CertPEM()); err != nil {
+	if err := r.Probe(ctx, address, pki.ServerBundle(s.known)); err != nil {
 		after := patience(s.unavailableFor(r.Clock), retryProbe, retryProbeMax)
 		return s.unavailable("the API server does not answer through its Service: "+err.Error(), after)
 	}

@@ -30,13 +30,19 @@ type scope struct {
 	// the meta cluster by which the API server may be called. Set by ensureService.
 	service *corev1.Service
 	hosts   []string
-	// authorities, agentCA and pkiHash are set by ensureCertificates.
+	// authorities are those that sign; known, all whose certificates clients
+	// accept; rotation says which they are. Set, with agentCA and pkiHash, by
+	// ensureCertificates.
 	authorities *pki.Authorities
+	known       []*pki.Authorities
+	rotation    rotationPlan
 	agentCA     []byte
 	pkiHash     string
 	// etcdCA (PEM) are the authorities that members of the database may be
 	// certified by. Set by ensureCertificates.
 	etcdCA []byte
+	// expiry has every certificate once ensureKubeconfigs has succeeded.
+	expiry expiry
 	// statefulSet as it exists, and its pods, by ordinal. Set by ensureStatefulSet.
 	statefulSet *appsv1.StatefulSet
 	pods        []corev1.Pod
@@ -45,6 +51,11 @@ type scope struct {
 	// differences are what the condition UpToDate is made of: see differ.
 	differences []difference
 
+	// remarks are messages of conditions that are True.
+	remarks map[string]string
+
+	// due is when the next certificate has to be looked at; zero means that none is known.
+	due time.Time
 	// requeueAfter is when the last phase wants to look again; wake is what
 	// wakeAfter asks for. Zero means never.
 	requeueAfter, wake time.Duration
@@ -68,6 +79,7 @@ func (s *scope) next() time.Duration {
 func newScope(virtualCluster *tenancyv1alpha1.VirtualCluster) *scope {
 	s := &scope{
 		virtualCluster: virtualCluster,
+		remarks:        map[string]string{},
 		status:         ownStatus(virtualCluster),
 		stored:         ownStatus(virtualCluster),
 		spec: component.Spec{

@@ -52,7 +52,7 @@ func ownStatus(virtualCluster *tenancyv1alpha1.VirtualCluster) tenancyv1alpha1.V
 }
 
 func (s *scope) setTrue(condition string, now clock.PassiveClock) {
-	s.set(condition, metav1.ConditionTrue, tenancyv1alpha1.ReasonReady, "", now)
+	s.set(condition, metav1.ConditionTrue, tenancyv1alpha1.ReasonReady, s.remarks[condition], now)
 }
 
 func (s *scope) setFalse(condition, reason, message string, now clock.PassiveClock) {
@@ -137,6 +137,7 @@ func (r *Reconciler) applyStatus(ctx context.Context, s *scope) error {
 		return fmt.Errorf("applying the status: %w", err)
 	}
 	recordTransitions(ctx, r.Recorder, s.virtualCluster, s.stored.Conditions, s.status.Conditions)
+	recordRotation(ctx, r.Recorder, s.virtualCluster, s.stored, s.status)
 	s.stored = *s.status.DeepCopy()
 	return nil
 }

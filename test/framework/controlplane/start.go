@@ -153,7 +153,7 @@ func (i *Instance) makeFiles(kubeletServingCA []byte, server string) error {
 		kubeletServingCA = kubelets.CertPEM()
 	}
 	files, err := pki.ControlPlaneFiles(pki.FilesInput{
-		Authorities:      authorities,
+		Signing:          authorities,
 		ServingDNSNames:  []string{"localhost", "kubernetes", "kubernetes.default.svc"},
 		ServingIPs:       []net.IP{net.IPv4(127, 0, 0, 1)},
 		KubeletServingCA: kubeletServingCA,
