@@ -59,7 +59,7 @@ type Replica struct {
 // NewReplicas prepares three replicas. They are stopped when the test ends.
 func NewReplicas(t testing.TB) *Replicas {
 	t.Helper()
-	binary, err := kubeBinary()
+	binary, err := kubeBinary(MinorNewest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,10 @@ func (r *Replicas) makeFiles() error {
 	if err != nil {
 		return err
 	}
-	input := pki.FilesInput{Authorities: authorities, ServingDNSNames: []string{"localhost"}, KubeletServingCA: kubelets.CertPEM()}
+	input := pki.FilesInput{
+		Signing: authorities, Serving: authorities, Trusted: []*pki.Authorities{authorities},
+		ServingDNSNames: []string{"localhost"}, KubeletServingCA: kubelets.CertPEM(),
+	}
 	var names []string
 	for _, one := range r.Each {
 		input.ServingIPs = append(input.ServingIPs, net.ParseIP(one.address))
@@ -151,7 +154,7 @@ func (r *Replicas) makeFiles() error {
 			Host: "https://" + net.JoinHostPort(one.address, "6443"), QPS: -1,
 			TLSClientConfig: rest.TLSClientConfig{CAData: authorities.Server.CertPEM(), CertData: certPEM, KeyData: keyPEM},
 		}
-		if err := one.writePKI(files); err != nil {
+		if err := one.replaceFiles(files); err != nil {
 			return err
 		}
 	}

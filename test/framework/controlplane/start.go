@@ -130,6 +130,18 @@ func Start(t testing.TB, options Options) *Instance {
 	return instance
 }
 
+// RestartWith stops the control plane and starts it with other PKI files, as a
+// manager does in a rotation. Config is then for an anonymous client, as for
+// Options.Files.
+func (i *Instance) RestartWith(t testing.TB, files map[string][]byte) {
+	t.Helper()
+	i.Stop(t)
+	if err := i.useFiles(files, i.Config.Host); err != nil {
+		t.Fatalf("writing the control plane's files: %v", err)
+	}
+	i.Restart(t)
+}
+
 // useFiles writes the PKI that was given and makes an anonymous client's configuration.
 func (i *Instance) useFiles(files map[string][]byte, server string) error {
 	i.Config = &rest.Config{Host: server, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: files[pki.FileServerCA]}}

@@ -66,6 +66,7 @@ func expectedObjects(name string) []string {
 		"ConfigMap/kube-root-ca.crt",
 		"Namespace/<namespace>",
 		"Secret/" + component.SecretAuthorities,
+		"Secret/" + component.SecretEncryption,
 		"Secret/" + component.SecretPKI,
 		"Secret/" + name + "-kubeconfig",
 		"Secret/syncer-kubeconfig",

@@ -40,8 +40,8 @@ func (s *suite) credentials(t *testing.T, virtualCluster *tenancyv1alpha1.Virtua
 }
 
 // testRenewal: when two thirds of their life have passed, every leaf is made
-// anew, in kubeconfigs too, the process that reads some of them only at its
-// start is started again, and the authorities stay.
+// anew, in kubeconfigs too; the process, which reads them again by itself, is
+// not started again, and the authorities stay.
 func testRenewal(t *testing.T, s *suite) {
 	virtualCluster := s.virtualCluster(t, "renewal", "default")
 	r := s.reconciler(nil)
@@ -62,6 +62,16 @@ func testRenewal(t *testing.T, s *suite) {
 	if diff := cmp.Diff(made, at(pki.LeafTTL*2/3-time.Hour)); diff != "" {
 		t.Errorf("certificates changed before their time: %s", diff)
 	}
+	due := s.get(t, virtualCluster).Status.Certificates.NextRenewal
+	for name, certPEM := range made {
+		if cert := parse(t, certPEM); !cert.IsCA && due.After(pki.RenewAt(cert, 0)) {
+			t.Errorf("%s is due at %s, status.certificates.nextRenewal is %s", name, pki.RenewAt(cert, 0), due)
+		}
+	}
+	r.Clock = clocktesting.NewFakePassiveClock(due.Add(-10 * time.Second))
+	if result, err := r.Reconcile(t.Context(), request(virtualCluster)); err != nil || result.RequeueAfter != 10*time.Second {
+		t.Errorf("10 s before a certificate is due: %+v, %v", result, err)
+	}
 	kept := map[string]bool{
 		pki.FileServerCA: true, pki.FileUserCACert: true, pki.FileClientCA: true, pki.FileRequestHeaderCA: true,
 		pki.FileKubeletServingCA: true, pki.FileEtcdCA: true,
@@ -71,8 +81,8 @@ func testRenewal(t *testing.T, s *suite) {
 			t.Errorf("%s: kept is %v, want %v", name, !kept[name], kept[name])
 		}
 	}
-	if s.pkiHash(t, virtualCluster) == hash {
-		t.Errorf("the control plane is not started again")
+	if s.pkiHash(t, virtualCluster) != hash {
+		t.Errorf("the control plane is started again")
 	}
 	if diff := cmp.Diff(authorities.Data, s.authorities(t, virtualCluster).Data); diff != "" {
 		t.Errorf("the authorities changed")
