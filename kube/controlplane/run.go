@@ -30,8 +30,9 @@ const (
 	readyPeriod  = 50 * time.Millisecond
 	// stopTimeout bounds how long the parts may take to stop before the
 	// database is closed all the same: a request that waits for a webhook may
-	// take half a minute, and who stops us does not wait longer than 20 s.
-	stopTimeout = 12 * time.Second
+	// take half a minute, who stops us does not wait longer than 20 s, and a
+	// member of several waits up to 7 s for its clients when it closes.
+	stopTimeout = 10 * time.Second
 )
 
 // Run runs the control plane until ctx ends, which is no error, or until one

@@ -57,6 +57,9 @@ func testFirstStart(t *testing.T, replicas *controlplanetest.Replicas) {
 		t.Logf("replica %d is ready after %s", ordinal, time.Since(began).Round(time.Millisecond))
 	}
 	expectVoters(t, replicas.Each[0], 3)
+	for _, one := range replicas.Each {
+		logStory(t, one)
+	}
 }
 
 // testStrangers: a client of the API server, even an administrator, is nobody here.
@@ -69,7 +72,7 @@ func testStrangers(t *testing.T, replicas *controlplanetest.Replicas) {
 }
 
 func testKilled(t *testing.T, replicas *controlplanetest.Replicas, journal *journal, ordinal int) {
-	journal.since()
+	journal.longestGap()
 	one := replicas.Each[ordinal]
 	one.Kill(t)
 	expectProgress(t, journal)
@@ -77,12 +80,11 @@ func testKilled(t *testing.T, replicas *controlplanetest.Replicas, journal *jour
 	one.Start(t, 3)
 	one.WaitReady(t)
 	expectVoters(t, one, 3)
-	_, gap := journal.since()
-	t.Logf("ready %s after its start; longest time without an acknowledged write: %s", time.Since(began).Round(time.Millisecond), gap.Round(time.Millisecond))
+	t.Logf("ready %s after its start; longest time without an acknowledged write: %s", time.Since(began).Round(time.Millisecond), journal.longestGap())
 }
 
 func testVolumeLost(t *testing.T, replicas *controlplanetest.Replicas, journal *journal, ordinal int) {
-	journal.since()
+	journal.longestGap()
 	one := replicas.Each[ordinal]
 	before := memberIDs(t, replicas.Each[1])
 	one.Kill(t)
@@ -97,8 +99,7 @@ func testVolumeLost(t *testing.T, replicas *controlplanetest.Replicas, journal *
 	if after := memberIDs(t, one); slices.Equal(before, after) {
 		t.Errorf("the members are %x as before: one that has forgotten what it had acknowledged votes", after)
 	}
-	_, gap := journal.since()
-	t.Logf("a voter again %s after its start; longest time without an acknowledged write: %s", time.Since(began).Round(time.Millisecond), gap.Round(time.Millisecond))
+	t.Logf("a voter again %s after its start; longest time without an acknowledged write: %s", time.Since(began).Round(time.Millisecond), journal.longestGap())
 }
 
 func testRemoved(t *testing.T, replicas *controlplanetest.Replicas, journal *journal) {
@@ -145,6 +146,24 @@ func testAllKilled(t *testing.T, replicas *controlplanetest.Replicas) {
 		t.Logf("replica %d is ready after %s", ordinal, time.Since(began).Round(time.Millisecond))
 	}
 	expectVoters(t, replicas.Each[0], 3)
+	for _, one := range replicas.Each {
+		logStory(t, one)
+	}
+}
+
+// logStory prints when the replica did what, in its newest life.
+func logStory(t *testing.T, one *controlplanetest.Replica) {
+	t.Helper()
+	said := one.Log(t)
+	said = said[max(0, strings.LastIndex(said, "Starting the database")-60):]
+	for line := range strings.Lines(said) {
+		for _, words := range []string{"database", "majority", "API server ready", "leader election"} {
+			if strings.Contains(line, words) {
+				t.Log(strings.TrimSpace(line))
+				break
+			}
+		}
+	}
 }
 
 // testStop: one of them leads the controllers, and must not fall over when it
@@ -241,10 +260,9 @@ func expectLog(t *testing.T, one *controlplanetest.Replica, words string) {
 // expectProgress waits until twenty more writes were acknowledged.
 func expectProgress(t *testing.T, journal *journal) {
 	t.Helper()
-	start, _ := journal.since()
+	start := journal.count()
 	poll(t, "nothing is written any more", func(context.Context) (bool, error) {
-		now, _ := journal.since()
-		return now >= start+20, nil
+		return journal.count() >= start+20, nil
 	})
 }
 
