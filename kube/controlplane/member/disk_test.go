@@ -37,6 +37,7 @@ func TestVolume(t *testing.T) {
 	// A first start that crashed: etcd makes the log last.
 	write(t, filepath.Join(dir, "etcd", "member", "snap", "db"), "")
 	write(t, filepath.Join(dir, "etcd", "member", "wal.tmp", "0.wal"), "")
+	write(t, filepath.Join(dir, "etcd", "member", "wal", "0.tmp"), "")
 	check("without a log", Disk{})
 	write(t, filepath.Join(dir, "etcd", "member", "wal", "0000000000000000-0000000000000000.wal"), "")
 	check("with a log", Disk{Data: true})
