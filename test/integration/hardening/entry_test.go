@@ -44,10 +44,11 @@ func testAnonymous(t *testing.T, controlPlane *controlplanetest.Instance) {
 	if err := json.Unmarshal(body, &listed); err != nil || code != http.StatusOK || len(listed.Paths) < 50 {
 		t.Fatalf("the list of paths: %d, %v, %d paths", code, err, len(listed.Paths))
 	}
-	paths := append(listed.Paths,
+	paths := slices.Concat(listed.Paths, []string{
 		"/", "/api/v1/secrets", "/api/v1/namespaces/kube-system/configmaps", "/apis/rbac.authorization.k8s.io/v1/clusterroles",
 		"/debug/pprof/", "/debug/pprof/profile", "/debug/flags/v", "/logs/", "/configz", "/metrics", "/version", "/livez/ping",
-		"/readyz/etcd", "/healthz/etcd", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/livez/", "//livez", "/nothing")
+		"/readyz/etcd", "/healthz/etcd", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/livez/", "//livez", "/nothing",
+	})
 	anonymous := &http.Client{Transport: &http.Transport{TLSClientConfig: clientTLS(t, controlPlane)}, Timeout: 10 * time.Second}
 	defer anonymous.CloseIdleConnections()
 	for _, token := range []string{"", "worthless"} {
