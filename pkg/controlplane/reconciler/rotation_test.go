@@ -190,6 +190,8 @@ func TestRotationStepByStep(t *testing.T) {
 		crashAt int
 		// disturb is called before each step.
 		disturb func(r *rotated, step int)
+		// rollout is how many steps a change takes to reach every replica. Default 3.
+		rollout int
 		// want is the generation that is left.
 		want int32
 	}{
@@ -198,6 +200,7 @@ func TestRotationStepByStep(t *testing.T) {
 		"crash at second write": {crashAt: 2, want: 2},
 		"crash at third write":  {crashAt: 3, want: 2},
 		"crash at fourth write": {crashAt: 4, want: 2},
+		"rollouts that last longer than the overlap": {rollout: 20, want: 2},
 		"two in a row": {want: 3, disturb: func(r *rotated, step int) {
 			if step == 5 {
 				r.requested = r.now
@@ -216,6 +219,7 @@ func TestRotationStepByStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRotated()
 			r.requested = r.now
+			rollout := max(tc.rollout, 3)
 			ends := map[int32]time.Duration{}
 			for step := range 80 {
 				r.now = r.now.Add(30 * time.Second)
@@ -228,7 +232,7 @@ func TestRotationStepByStep(t *testing.T) {
 				}
 				r.pass()
 				r.check(t)
-				if step%3 == 2 {
+				if step%rollout == rollout-1 {
 					r.running = r.files
 					r.check(t)
 				}
@@ -244,7 +248,7 @@ func TestRotationStepByStep(t *testing.T) {
 			if len(r.stored) != 1 || !slices.Equal(r.known, []int32{tc.want}) {
 				t.Errorf("left are %v, known %v", r.stored, r.known)
 			}
-			if ends[1] < testOverlap || ends[1] > testOverlap+5*time.Minute {
+			if most := testOverlap + time.Duration(rollout)*90*time.Second; ends[1] < testOverlap || ends[1] > most {
 				t.Errorf("the old was trusted for %s, want %s and little more", ends[1], testOverlap)
 			}
 		})
