@@ -81,18 +81,19 @@ type Reach struct {
 
 // Setup adds the controllers to mgr, which was made with ManagerOptions.
 func Setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManagerConfiguration, reach Reach) error {
+	certificates, err := reconciler.NewMetrics(metrics.Registry)
+	if err != nil {
+		return err
+	}
 	agentServing := &reconciler.AgentServing{
 		Client:    mgr.GetClient(),
 		APIReader: mgr.GetAPIReader(),
 		Namespace: config.PlatformNamespace,
 		Clock:     clock.RealClock{},
+		Metrics:   certificates,
 	}
 	if err := agentServing.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("adding the agent-serving controller: %w", err)
-	}
-	certificates, err := reconciler.NewMetrics(metrics.Registry)
-	if err != nil {
-		return err
 	}
 	virtualClusters := &reconciler.Reconciler{
 		Client:    mgr.GetClient(),

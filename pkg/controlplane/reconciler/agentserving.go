@@ -44,6 +44,8 @@ type AgentServing struct {
 	Namespace string
 	// Clock tells the time of certificates.
 	Clock clock.PassiveClock
+	// Metrics tells when certificates end. Nil tells nobody.
+	Metrics *Metrics
 }
 
 // CA returns the authority's certificate (PEM) and makes the authority if
@@ -111,6 +113,13 @@ func (a *AgentServing) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Resu
 	if err := apply(ctx, a.Client, a.APIReader, desired, &corev1.Secret{}); err != nil {
 		return ctrl.Result{}, err
 	}
+	serving, err := pki.ParseCertificate(certPEM)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	a.Metrics.set(types.NamespacedName{Namespace: a.Namespace}, map[string]*x509.Certificate{
+		tenancyv1alpha1.SecretAgentServing: serving, tenancyv1alpha1.SecretAgentServingCA: authority.Certificate(),
+	})
 	return ctrl.Result{RequeueAfter: resyncAgentServing}, nil
 }
 

@@ -61,7 +61,7 @@ func TestExpiryStatus(t *testing.T) {
 }
 
 func TestWakeAfter(t *testing.T) {
-	in := func(after time.Duration) time.Time { return rotationEpoch.Add(after) }
+	in := rotationEpoch.Add
 	cases := map[string]struct {
 		asked time.Duration
 		due   time.Time

@@ -81,19 +81,31 @@ func planRotation(in rotationInput) rotationPlan {
 	for _, one := range in.generations {
 		all = append(all, one.number)
 	}
-	plan := rotationPlan{trusted: all, known: all, signing: newest.number, serving: all[0]}
 	if in.signing != newest.number {
-		delayed := newest.created.Add(min(maxTrustDelay, in.overlap/4))
-		if in.rolledOut && slices.Contains(in.trusted, newest.number) && !in.now.Before(delayed) {
-			return plan
-		}
-		plan.signing = in.signing
-		if !slices.Contains(all, in.signing) {
-			plan.signing = all[len(all)-2]
-		}
-		plan.wake = later(delayed, in.now)
+		return trustingPlan(in, newest, all)
+	}
+	return signingPlan(in, newest, all)
+}
+
+// trustingPlan is the plan until the newest generation signs, steps 1 and 2.
+func trustingPlan(in rotationInput, newest generation, all []int32) rotationPlan {
+	plan := rotationPlan{trusted: all, known: all, signing: newest.number, serving: all[0]}
+	delayed := newest.created.Add(min(maxTrustDelay, in.overlap/4))
+	if in.rolledOut && slices.Contains(in.trusted, newest.number) && !in.now.Before(delayed) {
 		return plan
 	}
+	plan.signing = in.signing
+	if !slices.Contains(all, in.signing) {
+		// The files are lost. The control plane may still run with them.
+		plan.signing = all[len(all)-2]
+	}
+	plan.wake = later(delayed, in.now)
+	return plan
+}
+
+// signingPlan is the plan from when the newest generation signs, steps 2 to 4.
+func signingPlan(in rotationInput, newest generation, all []int32) rotationPlan {
+	plan := rotationPlan{trusted: all, known: all, signing: newest.number, serving: all[0]}
 	dropped := slices.Equal(in.trusted, []int32{newest.number})
 	ends := newest.created.Add(in.overlap)
 	if !dropped && (!in.rolledOut || in.now.Before(ends)) {

@@ -24,7 +24,7 @@ const (
 
 // TestPlanRotation shows each decision by itself.
 func TestPlanRotation(t *testing.T) {
-	at := func(after time.Duration) time.Time { return rotationEpoch.Add(after) }
+	at := rotationEpoch.Add
 	first := generation{number: 1, created: at(-100 * time.Hour), renewAt: at(testLife)}
 	second := generation{number: 2, created: at(0), renewAt: at(2 * testLife)}
 	one, both := []generation{first}, []generation{first, second}

@@ -11,8 +11,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/pki"
@@ -101,6 +106,76 @@ func (e *environment) testOtherTenant(t *testing.T) {
 		t.Errorf("a pod of another tenant answers %q, no pod %q", theirs, missing)
 	}
 	if err := e.superClient.Delete(t.Context(), &tenancyv1alpha1.VirtualCluster{ObjectMeta: other.ObjectMeta}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testRotatedAuthority: in a rotation a tenant's API server is known by either
+// CA, and by the old no longer when it is over. The agent notices by the status,
+// long before it would look again by itself.
+func (e *environment) testRotatedAuthority(t *testing.T) {
+	old, next := e.authorities(t, "rotated"), e.authorities(t, "rotated:2")
+	virtualCluster := e.addTenant(t, "rotated", old, e.tenantKubeconfig(t))
+	for _, step := range []struct {
+		trusted []*pki.Authorities
+		numbers []int32
+	}{
+		{[]*pki.Authorities{old}, []int32{1}},
+		{[]*pki.Authorities{old, next}, []int32{1, 2}},
+		{[]*pki.Authorities{next}, []int32{2}},
+	} {
+		e.trust(t, virtualCluster, pki.KubeletClientBundle(step.trusted), step.numbers)
+		for _, generation := range []*pki.Authorities{next, old} {
+			// One that is known finds no such pod; a stranger is told nothing.
+			want := http.StatusUnauthorized
+			if slices.Contains(step.trusted, generation) {
+				want = http.StatusNotFound
+			}
+			certificate := caller(t, generation.KubeletClient, "kube-apiserver-kubelet-client")
+			eventually(t, func(context.Context) error {
+				code, _, err := e.get(t, logPath, certificate)
+				if err != nil && want == http.StatusUnauthorized {
+					return nil
+				}
+				return wantCode(code, want, err)
+			})
+		}
+	}
+	if err := e.superClient.Delete(t.Context(), &tenancyv1alpha1.VirtualCluster{ObjectMeta: virtualCluster.ObjectMeta}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (e *environment) authorities(t *testing.T, id string) *pki.Authorities {
+	t.Helper()
+	authorities, err := pki.NewAuthorities(id, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return authorities
+}
+
+// trust does what vc-manager does at each step of a rotation: first the Secret, then the status.
+func (e *environment) trust(t *testing.T, virtualCluster *tenancyv1alpha1.VirtualCluster, bundle []byte, generations []int32) {
+	t.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Namespace: virtualCluster.Status.ControlPlane.Namespace, Name: tenancyv1alpha1.SecretAgentKubeconfig,
+	}}
+	if err := e.superClient.Get(t.Context(), client.ObjectKeyFromObject(secret), secret); err != nil {
+		t.Fatal(err)
+	}
+	before := secret.DeepCopy()
+	secret.Data[tenancyv1alpha1.KeyKubeletClientCA] = bundle
+	if err := e.superClient.Patch(t.Context(), secret, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	told := &tenancyv1alpha1.VirtualCluster{}
+	if err := e.superClient.Get(t.Context(), client.ObjectKeyFromObject(virtualCluster), told); err != nil {
+		t.Fatal(err)
+	}
+	was := told.DeepCopy()
+	told.Status.Certificates = &tenancyv1alpha1.CertificatesStatus{TrustedGenerations: generations}
+	if err := e.superClient.Status().Patch(t.Context(), told, client.MergeFrom(was)); err != nil {
 		t.Fatal(err)
 	}
 }

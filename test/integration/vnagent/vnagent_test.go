@@ -38,6 +38,7 @@ func TestVNAgent(t *testing.T) {
 	t.Run("PortForward", e.testPortForward)
 	t.Run("Callers", e.testCallers)
 	t.Run("OtherTenant", e.testOtherTenant)
+	t.Run("RotatedAuthority", e.testRotatedAuthority)
 	t.Run("StalledLease", e.testStalledLease)
 	t.Run("TenantDeleted", e.testDeleted)
 }
