@@ -288,8 +288,12 @@ func testRotationCrashPoints(t *testing.T, s *suite) {
 	ro := s.rotation(t, "rotation-crash")
 	ro.pass(t, 0)
 	ro.pass(t, 0)
+	const most = 40 // more than a rotation writes
 	generation := int32(1)
 	for n := 1; ; n++ {
+		if n > most {
+			t.Fatalf("a rotation makes more than %d writes", most)
+		}
 		survived := false
 		for _, afterwards := range []bool{false, true} {
 			before, after, crashed := crashAt(n, afterwards)
