@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 )
 
 const (
@@ -42,9 +44,9 @@ type Member struct {
 
 // Endpoint is where and as whom a member answers.
 type Endpoint struct {
-	// Address is host:port.
+	// Address is the host:port that is dialled.
 	Address string
-	// TLS proves who we are, and whom we talk to.
+	// TLS proves who we are, and whom we talk to: ServerName is the member's name.
 	TLS *tls.Config
 }
 
@@ -62,20 +64,27 @@ type Database interface {
 
 // Connect returns the database at an endpoint. It does not wait for an answer.
 func Connect(ctx context.Context, endpoint Endpoint) (Database, error) {
+	// gRPC takes the name in the certificate from the URL, whatever TLS says: so
+	// the URL has the name, and the address is where the dialer goes.
+	address := "https://" + endpoint.TLS.ServerName
+	dial := func(ctx context.Context, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: listTimeout}).DialContext(ctx, "tcp", endpoint.Address)
+	}
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{"https://" + endpoint.Address}, TLS: endpoint.TLS, Context: ctx,
+		Endpoints: []string{address}, TLS: endpoint.TLS, Context: ctx,
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(dial)},
 		// Who calls tries again; the client's own log would repeat each failure.
 		MaxUnaryRetries: 1, Logger: zap.NewNop(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the database: %w", err)
 	}
-	return &database{client: client, endpoint: endpoint.Address}, nil
+	return &database{client: client, url: address}, nil
 }
 
 type database struct {
-	client   *clientv3.Client
-	endpoint string
+	client *clientv3.Client
+	url    string
 }
 
 // List implements Database.
@@ -86,7 +95,7 @@ func (d *database) List(ctx context.Context) ([]Member, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing the database's members: %w", err)
 	}
-	status, err := d.client.Status(ctx, "https://"+d.endpoint)
+	status, err := d.client.Status(ctx, d.url)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the database's leader: %w", err)
 	}

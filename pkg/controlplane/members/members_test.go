@@ -4,6 +4,8 @@
 package members
 
 import (
+	"crypto/tls"
+	"net"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,5 +32,42 @@ func TestParse(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("members (-want +got):\n%s", diff)
+	}
+}
+
+// TestConnectAsksForTheMember: the address is a pod's, which may be another's
+// by now, so the certificate must be of the member's name.
+func TestConnectAsksForTheMember(t *testing.T) {
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	asked := make(chan string, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		server := tls.Server(conn, &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			asked <- hello.ServerName
+			return nil, net.ErrClosed
+		}})
+		_ = server.HandshakeContext(t.Context()) // It is refused: only what was asked for matters.
+	}()
+	const name = "control-plane-0.control-plane-peers.ns.svc.cluster.local"
+	database, err := Connect(t.Context(), Endpoint{
+		Address: listener.Addr().String(), TLS: &tls.Config{ServerName: name, MinVersion: tls.VersionTLS12},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer database.Close()
+	if _, err := database.List(t.Context()); err == nil {
+		t.Error("who refuses is taken for a member")
+	}
+	if got := <-asked; got != name {
+		t.Errorf("asked for %q, want %q", got, name)
 	}
 }
