@@ -90,8 +90,8 @@ func (h *replicas) kill(t *testing.T, ordinal int) {
 		if err := superClient.Get(ctx, h.podKey(ordinal), pod); err != nil {
 			return err
 		}
-		if pod.Status.ContainerStatuses[0].RestartCount == restarts {
-			return errors.New("not restarted yet")
+		if status := pod.Status.ContainerStatuses[0]; status.RestartCount == restarts || !status.Ready {
+			return fmt.Errorf("%d restarts, ready %v", status.RestartCount-restarts, status.Ready)
 		}
 		return nil
 	})
