@@ -10,7 +10,8 @@ const (
 	// ConditionReady summarises the others: the tenant can be handed its
 	// kubeconfig, and pods will run. Written by vc-manager.
 	ConditionReady = "Ready"
-	// ConditionClassResolved: the class exists and offers the version. Written by vc-manager.
+	// ConditionClassResolved: the class exists, and offers a version to begin with
+	// where nothing runs yet (see ConditionUpToDate for what runs). Written by vc-manager.
 	ConditionClassResolved = "ClassResolved"
 	// ConditionNetworkAllocated: the tenant holds a slice of the service range. Written by vc-manager.
 	ConditionNetworkAllocated = "NetworkAllocated"
@@ -56,7 +57,8 @@ const (
 	ReasonReady = "Ready"
 	// ReasonClassNotFound: spec.className names no VirtualClusterClass. Remedy: create the class or name another.
 	ReasonClassNotFound = "ClassNotFound"
-	// ReasonVersionNotOffered: spec.version is not one of the class's versions. Remedy: see the message, which lists them.
+	// ReasonVersionNotOffered: spec.version, or what runs, is not one of the
+	// class's versions. What runs goes on running. Remedy: see the message, which lists them.
 	ReasonVersionNotOffered = "VersionNotOffered"
 	// ReasonServiceRangeExhausted: no slice of the class's service range is free. Remedy: delete a tenant or use a class with another range.
 	ReasonServiceRangeExhausted = "ServiceRangeExhausted"
@@ -94,6 +96,9 @@ const (
 	ReasonReplicaUnavailable = "ReplicaUnavailable"
 	// ReasonScaling: replicas are being added or taken away.
 	ReasonScaling = "Scaling"
+	// ReasonVersionDeprecated: everything is as asked for, but the class
+	// deprecates the version that runs. Remedy: the message lists those to go on to.
+	ReasonVersionDeprecated = "VersionDeprecated"
 	// ReasonUpgradeRefused: spec.version cannot be reached from the version that
 	// runs. The message says why; the control plane stays as it is.
 	ReasonUpgradeRefused = "UpgradeRefused"

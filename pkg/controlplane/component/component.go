@@ -27,6 +27,13 @@ type Spec struct {
 	VirtualCluster types.NamespacedName
 	// Version is the offered version that the control plane runs.
 	Version tenancyv1alpha1.ClassVersion
+	// RunningImage is the image of the version that every replica runs; empty
+	// before the first is ready. See AnnotationRunningImage.
+	RunningImage string
+	// Hold keeps the StatefulSet's controller from replacing pods by itself: on
+	// the way back from a version that does not work, vc-manager does, who knows
+	// which to replace first.
+	Hold bool
 	// ControlPlane is the class's part about control planes.
 	ControlPlane tenancyv1alpha1.ClassControlPlane
 	// ServiceCIDR is the tenant's slice of the service range.

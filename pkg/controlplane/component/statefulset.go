@@ -19,6 +19,13 @@ const (
 	// AnnotationPKIHash is on the pod template and changes with the files that
 	// the process reads only when it starts, so that a change of them restarts it.
 	AnnotationPKIHash = tenancyv1alpha1.LabelPrefix + "pki-hash"
+	// AnnotationVersion is on the pod template, and so on each pod: the offered
+	// version that the pod was made for.
+	AnnotationVersion = tenancyv1alpha1.LabelPrefix + "version"
+	// AnnotationRunningImage is on the StatefulSet: the image of the version that
+	// every replica runs (status.version). It is there to go back to, and to go on
+	// with when the class no longer offers the version.
+	AnnotationRunningImage = tenancyv1alpha1.LabelPrefix + "running-image"
 
 	// user runs the process and owns its files; the image needs no entry for it.
 	user = 65532
@@ -47,13 +54,16 @@ const (
 // is added again. It stays when the StatefulSet goes: deletion of a virtual
 // cluster decides about volumes itself.
 func (s Spec) StatefulSet(pkiHash string) *appsv1.StatefulSet {
+	metadata := s.meta(tenancyv1alpha1.ControlPlaneServiceName)
+	metadata.Annotations[AnnotationRunningImage] = s.RunningImage
 	return &appsv1.StatefulSet{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"},
-		ObjectMeta: s.meta(tenancyv1alpha1.ControlPlaneServiceName),
+		ObjectMeta: metadata,
 		Spec: appsv1.StatefulSetSpec{
 			Replicas:            ptr.To(max(s.Members, 1)),
 			ServiceName:         PeersServiceName,
 			PodManagementPolicy: appsv1.ParallelPodManagement,
+			UpdateStrategy:      s.updateStrategy(),
 			PersistentVolumeClaimRetentionPolicy: &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
 				WhenScaled:  appsv1.DeletePersistentVolumeClaimRetentionPolicyType,
 				WhenDeleted: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
@@ -62,13 +72,22 @@ func (s Spec) StatefulSet(pkiHash string) *appsv1.StatefulSet {
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{
 					Labels:      s.podLabels(),
-					Annotations: s.annotations(map[string]string{AnnotationPKIHash: pkiHash}),
+					Annotations: s.annotations(map[string]string{AnnotationPKIHash: pkiHash, AnnotationVersion: s.Version.Name}),
 				},
 				Spec: s.pod(),
 			},
 			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{s.volumeClaim()},
 		},
 	}
+}
+
+// updateStrategy replaces one replica after the other, each when the one before
+// is ready; none while Hold.
+func (s Spec) updateStrategy() appsv1.StatefulSetUpdateStrategy {
+	if s.Hold {
+		return appsv1.StatefulSetUpdateStrategy{Type: appsv1.OnDeleteStatefulSetStrategyType}
+	}
+	return appsv1.StatefulSetUpdateStrategy{Type: appsv1.RollingUpdateStatefulSetStrategyType}
 }
 
 // pod meets Pod Security level "restricted". The control plane has no business

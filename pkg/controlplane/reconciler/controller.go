@@ -92,13 +92,15 @@ type phase struct {
 
 func (r *Reconciler) phases() []phase {
 	return []phase{
-		{"resolving the class", tenancyv1alpha1.ConditionClassResolved, true, r.resolveClass},
+		{"resolving the class", tenancyv1alpha1.ConditionClassResolved, false, r.resolveClass},
+		{"choosing the version", tenancyv1alpha1.ConditionClassResolved, true, r.chooseVersion},
 		{"allocating the service range", tenancyv1alpha1.ConditionNetworkAllocated, true, r.allocateNetwork},
 		{"ensuring the namespace", tenancyv1alpha1.ConditionControlPlaneReady, false, r.ensureNamespace},
 		{"ensuring the service", tenancyv1alpha1.ConditionControlPlaneReady, false, r.ensureService},
 		{"ensuring certificates", tenancyv1alpha1.ConditionCertificatesReady, false, r.ensureCertificates},
 		{"ensuring the membership", tenancyv1alpha1.ConditionControlPlaneReady, false, r.ensureMembership},
 		{"ensuring the stateful set", tenancyv1alpha1.ConditionControlPlaneReady, false, r.ensureStatefulSet},
+		{"going back to the version that ran", tenancyv1alpha1.ConditionControlPlaneReady, false, r.retreat},
 		{"ensuring kubeconfigs", tenancyv1alpha1.ConditionCertificatesReady, true, r.ensureKubeconfigs},
 		{"checking readiness", tenancyv1alpha1.ConditionControlPlaneReady, true, r.checkReadiness},
 	}
@@ -129,13 +131,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if !virtualCluster.DeletionTimestamp.IsZero() {
 		return r.reconcileDeletion(ctx, virtualCluster)
 	}
-	if err := r.ensureFinalizer(ctx, virtualCluster); err != nil {
-		return ctrl.Result{}, err
-	}
 	s := newScope(virtualCluster)
 	s.spec.PlatformNamespace = r.PlatformNamespace
-	err := r.runPhases(ctx, s)
-	err = errors.Join(err, r.observeAddresses(ctx, s))
+	phases := pausedPhases(r)
+	if !virtualCluster.Spec.Paused {
+		phases = r.phases()
+		if err := r.ensureFinalizer(ctx, virtualCluster); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	err := r.runPhases(ctx, s, phases)
+	err = errors.Join(err, r.observePods(ctx, s))
 	s.reportUpToDate(r.Clock)
 	s.summarize(r.Clock)
 	if err == nil {
@@ -151,8 +157,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 }
 
 // runPhases runs the phases until one cannot go on, and keeps the conditions.
-func (r *Reconciler) runPhases(ctx context.Context, s *scope) error {
-	for _, phase := range r.phases() {
+func (r *Reconciler) runPhases(ctx context.Context, s *scope, phases []phase) error {
+	for _, phase := range phases {
 		err := phase.run(ctx, s)
 		var wait *blocked
 		switch {

@@ -119,7 +119,7 @@ func (d *DNS) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result,
 	if err := d.APIReader.Get(ctx, request.NamespacedName, virtualCluster); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !virtualCluster.DeletionTimestamp.IsZero() {
+	if !virtualCluster.DeletionTimestamp.IsZero() || virtualCluster.Spec.Paused {
 		return ctrl.Result{}, nil
 	}
 	state, err := d.ensure(ctx, virtualCluster)

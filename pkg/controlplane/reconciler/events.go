@@ -46,6 +46,8 @@ func transitions(before, after []metav1.Condition) []transition {
 			continue
 		}
 		switch {
+		case now.Status == metav1.ConditionTrue && now.Reason == tenancyv1alpha1.ReasonVersionDeprecated:
+			out = append(out, transition{corev1.EventTypeWarning, now.Reason, now.Message})
 		case now.Status == metav1.ConditionTrue:
 			out = append(out, transition{corev1.EventTypeNormal, now.Type, "condition " + now.Type + " is True"})
 		case now.Reason == tenancyv1alpha1.ReasonDeleting:
@@ -65,5 +67,8 @@ func isChange(reason string) bool {
 }
 
 func isTrouble(reason string) bool {
-	return !slices.Contains([]string{tenancyv1alpha1.ReasonProvisioning, tenancyv1alpha1.ReasonWaiting, tenancyv1alpha1.ReasonDisabled}, reason)
+	return !slices.Contains([]string{
+		tenancyv1alpha1.ReasonProvisioning, tenancyv1alpha1.ReasonWaiting, tenancyv1alpha1.ReasonDisabled,
+		tenancyv1alpha1.ReasonRollingOut, tenancyv1alpha1.ReasonScaling, tenancyv1alpha1.ReasonPaused,
+	}, reason)
 }

@@ -48,20 +48,19 @@ func (r *Reconciler) checkReadiness(ctx context.Context, s *scope) error {
 		after := patience(s.unavailableFor(r.Clock), retryProbe, retryProbeMax)
 		return s.unavailable("the API server does not answer through its Service: "+err.Error(), after)
 	}
-	if rolledOut(s.statefulSet) {
-		s.status.Version = s.spec.Version.Name
-	}
+	s.noteVersion(s.pods)
 	return r.noteServing(ctx, s)
 }
 
-// observeAddresses notes where the control plane's pods are. It needs no phase
-// to have succeeded: a tenant whose class is gone goes on working, and its pods
+// observePods notes where the control plane's pods are. It needs no phase to
+// have succeeded: a tenant whose class is gone goes on working, and its pods
 // must find an API server that moved.
-func (r *Reconciler) observeAddresses(ctx context.Context, s *scope) error {
+func (r *Reconciler) observePods(ctx context.Context, s *scope) error {
 	pods, err := r.listPods(ctx, s)
 	if err != nil {
 		return err
 	}
+	s.pods = pods
 	s.status.ControlPlane.Addresses = podAddresses(pods)
 	return nil
 }
@@ -111,6 +110,20 @@ func podAddresses(pods []corev1.Pod) []string {
 	}
 	slices.Sort(addresses)
 	return addresses
+}
+
+// readyCondition returns the pod's condition Ready, or nil.
+func readyCondition(pod *corev1.Pod) *corev1.PodCondition {
+	for i := range pod.Status.Conditions {
+		if pod.Status.Conditions[i].Type == corev1.PodReady {
+			return &pod.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+func anyReady(pods []corev1.Pod) bool {
+	return slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return podReady(&pod) })
 }
 
 // hasReadyReplica reports whether any replica is worth asking. It may be one of

@@ -24,6 +24,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/controlplane/component"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/pki"
 )
 
@@ -162,6 +163,49 @@ func TestReplicas(t *testing.T) {
 			}
 			if got := rolledOut(statefulSet); got != tc.wantOut {
 				t.Errorf("rolledOut = %v", got)
+			}
+		})
+	}
+}
+
+func TestReplicasOf(t *testing.T) {
+	made, turned := metav1.NewTime(testNow.Add(-time.Hour)), metav1.NewTime(testNow.Add(-time.Minute))
+	pod := func(change func(*corev1.Pod)) corev1.Pod {
+		out := corev1.Pod{}
+		out.Name, out.CreationTimestamp = "cp-0", made
+		out.Annotations = map[string]string{component.AnnotationVersion: "v1.37.1"}
+		out.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: turned}}
+		change(&out)
+		return out
+	}
+	container := func(restarts int32, state corev1.ContainerState) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Status.Conditions = nil
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{RestartCount: restarts, State: state}}
+		}
+	}
+	backOff := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off"}}
+	cases := map[string]struct {
+		pod  corev1.Pod
+		want replica
+	}{
+		"ready": {pod(func(*corev1.Pod) {}), replica{version: "v1.37.1", ready: true, since: turned.Time, trouble: "it is starting"}},
+		"of before versions were noted": {pod(func(p *corev1.Pod) { p.Annotations = nil }),
+			replica{version: "v1.36.4", ready: true, since: turned.Time, trouble: "it is starting"}},
+		"ending": {pod(func(p *corev1.Pod) { p.DeletionTimestamp = &turned }),
+			replica{version: "v1.37.1", terminating: true, since: turned.Time, trouble: "it is starting"}},
+		"just made":   {pod(func(p *corev1.Pod) { p.Status.Conditions = nil }), replica{version: "v1.37.1", since: made.Time, trouble: "it is starting"}},
+		"ended twice": {pod(container(2, backOff)), replica{version: "v1.37.1", since: made.Time, trouble: "CrashLoopBackOff: back-off"}},
+		"ends again and again": {pod(container(3, backOff)),
+			replica{version: "v1.37.1", since: made.Time, crashLooping: true, trouble: "CrashLoopBackOff: back-off"}},
+		"ended often and runs": {pod(container(5, corev1.ContainerState{Running: &corev1.ContainerStateRunning{}})),
+			replica{version: "v1.37.1", since: made.Time, trouble: "it is starting"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			tc.want.name = "cp-0"
+			if diff := cmp.Diff([]replica{tc.want}, replicasOf([]corev1.Pod{tc.pod}, "v1.36.4"), cmp.AllowUnexported(replica{})); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}

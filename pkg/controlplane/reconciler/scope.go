@@ -23,9 +23,12 @@ type scope struct {
 	// stored is what the API server last was told.
 	status, stored tenancyv1alpha1.VirtualClusterStatus
 
-	// class is set by resolveClass, the parts of spec by resolveClass and allocateNetwork.
+	// class is set by resolveClass, the parts of spec by resolveClass,
+	// chooseVersion and allocateNetwork.
 	class *tenancyv1alpha1.VirtualClusterClass
 	spec  component.Spec
+	// choice is why it is this version. Set by chooseVersion.
+	choice choice
 	// service is the Service as it exists; hosts are the addresses outside of
 	// the meta cluster by which the API server may be called. Set by ensureService.
 	service *corev1.Service

@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
@@ -29,6 +30,7 @@ func (s *scope) differ(reason, message string) {
 func byWeight() []string {
 	return []string{
 		tenancyv1alpha1.ReasonPaused,
+		tenancyv1alpha1.ReasonVersionNotOffered,
 		tenancyv1alpha1.ReasonUpgradeRefused,
 		tenancyv1alpha1.ReasonRolledBack,
 		tenancyv1alpha1.ReasonProvisioning,
@@ -44,7 +46,7 @@ func byWeight() []string {
 func (s *scope) reportUpToDate(now clock.PassiveClock) {
 	differences := slices.Clone(s.differences)
 	if s.statefulSet != nil {
-		if found, ok := rolloutDifference(s.statefulSet, s.pods, s.status.Version != ""); ok {
+		if found, ok := s.rolloutDifference(); ok {
 			differences = append(differences, found)
 		}
 	}
@@ -56,27 +58,58 @@ func (s *scope) reportUpToDate(now clock.PassiveClock) {
 			}
 		}
 	}
-	if s.statefulSet != nil {
+	switch {
+	case s.statefulSet == nil:
+	case s.choice.warning != "":
+		s.set(tenancyv1alpha1.ConditionUpToDate, metav1.ConditionTrue, tenancyv1alpha1.ReasonVersionDeprecated, s.choice.warning, now)
+	default:
 		s.setTrue(tenancyv1alpha1.ConditionUpToDate, now)
 	}
 }
 
 // rolloutDifference says what keeps the pods from being as the StatefulSet
 // asks for. That the only replica is down is said by ControlPlaneReady.
-func rolloutDifference(statefulSet *appsv1.StatefulSet, pods []corev1.Pod, served bool) (difference, bool) {
-	wanted, status := ptr.Deref(statefulSet.Spec.Replicas, 1), &statefulSet.Status
+func (s *scope) rolloutDifference() (difference, bool) {
+	wanted, status := ptr.Deref(s.statefulSet.Spec.Replicas, 1), &s.statefulSet.Status
 	ready := fmt.Sprintf("%d of %d replicas are ready", status.ReadyReplicas, wanted)
 	switch {
-	case !served:
+	case s.status.Version == "":
 		return difference{tenancyv1alpha1.ReasonProvisioning, "the control plane is being made: " + ready}, true
-	case status.ObservedGeneration < statefulSet.Generation, status.UpdatedReplicas < wanted,
-		status.ReadyReplicas < wanted && status.CurrentRevision != status.UpdateRevision:
-		return difference{tenancyv1alpha1.ReasonRollingOut, fmt.Sprintf(
-			"%d of %d replicas are as they should be, %d are ready", status.UpdatedReplicas, wanted, status.ReadyReplicas)}, true
+	case s.status.Version != s.spec.Version.Name, status.ObservedGeneration < s.statefulSet.Generation,
+		status.CurrentRevision != status.UpdateRevision, slices.ContainsFunc(s.pods, s.isOutdated):
+		return difference{tenancyv1alpha1.ReasonRollingOut, s.describeRollout()}, true
 	case wanted > 1 && status.ReadyReplicas < wanted:
-		return difference{tenancyv1alpha1.ReasonReplicaUnavailable, ready + describeDown(pods)}, true
+		return difference{tenancyv1alpha1.ReasonReplicaUnavailable, ready + describeDown(s.pods)}, true
 	}
 	return difference{}, false
+}
+
+// isOutdated reports whether a pod was made for what the StatefulSet no longer asks for.
+func (s *scope) isOutdated(pod corev1.Pod) bool {
+	return s.statefulSet.Status.ObservedGeneration < s.statefulSet.Generation ||
+		pod.Labels[appsv1.ControllerRevisionHashLabelKey] != s.statefulSet.Status.UpdateRevision
+}
+
+// describeRollout says how far a rollout has come, and what is wrong with a new pod.
+func (s *scope) describeRollout() string {
+	done, ready, trouble := 0, 0, ""
+	for i := range s.pods {
+		if podReady(&s.pods[i]) {
+			ready++
+		}
+		if s.isOutdated(s.pods[i]) {
+			continue
+		}
+		done++
+		if found := podTrouble(&s.pods[i]); trouble == "" && found != "" && !podReady(&s.pods[i]) {
+			trouble = "; " + s.pods[i].Name + ": " + found
+		}
+	}
+	out := fmt.Sprintf("%d of %d replicas are as they should be, %d are ready%s", done, ptr.Deref(s.statefulSet.Spec.Replicas, 1), ready, trouble)
+	if from, to := s.status.Version, s.spec.Version.Name; from != to {
+		return fmt.Sprintf("from %s to %s: %s", from, to, out)
+	}
+	return out
 }
 
 // describeDown names the pods that are not ready, with what they say about it.

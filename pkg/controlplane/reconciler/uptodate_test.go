@@ -38,13 +38,15 @@ func TestReportUpToDate(t *testing.T) {
 		"paused, unseen":    {nil, false, []difference{{tenancyv1alpha1.ReasonPaused, "hands off"}}, "Paused", "hands off"},
 		"as it should be":   {set(3, 3, 3, "a a"), false, nil, "Ready", ""},
 		"being made":        {set(1, 0, 1, "a a"), true, scaling, "Provisioning", "0 of 1"},
-		"rolling":           {set(3, 3, 1, "a b"), false, nil, "RollingOut", "1 of 3 replicas are as they should be, 3 are ready"},
-		"the last starts":   {set(3, 2, 3, "a b"), false, nil, "RollingOut", "2 are ready"},
-		"not seen yet":      {unseen, false, nil, "RollingOut", "3 of 3"},
+		"rolling":           {set(3, 3, 1, "a b"), false, nil, "RollingOut", "0 of 3 replicas are as they should be, 1 are ready"},
+		"the last starts":   {set(3, 2, 3, "a b"), false, nil, "RollingOut", "1 are ready"},
+		"not seen yet":      {unseen, false, nil, "RollingOut", "0 of 3"},
 		"one of three down": {set(3, 2, 3, "a a"), false, nil, "ReplicaUnavailable", "2 of 3 replicas are ready; control-plane-1: OOMKilled: exit code 137"},
 		"the only one down": {set(1, 0, 1, "a a"), false, nil, "Ready", ""},
 		"scaling":           {set(3, 2, 3, "a a"), false, scaling, "Scaling", "from 1 to 3"},
 		"refused":           {set(3, 3, 1, "a b"), false, refused, "UpgradeRefused", "no way back"},
+		"made before":       {set(3, 3, 3, "b b"), false, nil, "RollingOut", "0 of 3"},
+		"another version":   {set(3, 3, 3, "a a"), false, nil, "RollingOut", "from v1.37.1 to v1.38.0: 2 of 3"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -53,6 +55,9 @@ func TestReportUpToDate(t *testing.T) {
 			s.pods = []corev1.Pod{testPod("control-plane-0", true), testPod("control-plane-1", false)}
 			if !tc.neverReady {
 				s.status.Version = "v1.37.1"
+			}
+			if s.spec.Version.Name = "v1.37.1"; name == "another version" {
+				s.spec.Version.Name = "v1.38.0"
 			}
 			s.reportUpToDate(clocktesting.NewFakePassiveClock(testNow))
 			got := meta.FindStatusCondition(s.status.Conditions, tenancyv1alpha1.ConditionUpToDate)
@@ -68,7 +73,7 @@ func TestReportUpToDate(t *testing.T) {
 }
 
 func testPod(name string, ready bool) corev1.Pod {
-	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{appsv1.ControllerRevisionHashLabelKey: "a"}}}
 	if ready {
 		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 		return pod

@@ -100,6 +100,13 @@ func TestControlPlane(t *testing.T) {
 		{"AgentServing", testAgentServing},
 		{"Identities", testIdentities},
 		{"DNS", testDNS},
+		{"Upgrade", testUpgrade},
+		{"UpgradeCrashPoints", testUpgradeCrashPoints},
+		{"UpgradeIsRefused", testUpgradeIsRefused},
+		{"UpgradeIsRolledBack", testUpgradeIsRolledBack},
+		{"VersionIsWithdrawn", testVersionIsWithdrawn},
+		{"ClassIsRolledOut", testClassIsRolledOut},
+		{"Paused", testPaused},
 		{"Manager", testManager},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, s) })
