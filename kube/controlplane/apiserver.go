@@ -57,15 +57,10 @@ func apiserverArgs(o *Options, files apiserverFiles) []string {
 		"--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 
-		// A tenant always has clients that watch. Left alone they keep the
-		// server for a minute, and the kubelet kills it before: end the watches,
-		// and what still hangs on a connection 2 s after that.
-		"--shutdown-watch-termination-grace-period=3s",
-		"--shutdown-send-retry-after=true",
-
 		o.verbosityFlag(),
 	}
 	args = append(args, hardeningArgs(files)...)
+	args = append(args, shutdownArgs(o)...)
 	if o.Role == RoleTenant {
 		// It taints every new Node not-ready, and the controller that takes the
 		// taint away, node-lifecycle, does not run in a tenant.
