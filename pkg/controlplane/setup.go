@@ -31,6 +31,7 @@ import (
 
 	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/controlplane/external"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/members"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/reconciler"
 	"virtualcluster.io/virtualcluster/pkg/leader"
@@ -59,9 +60,10 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 		return nil, err
 	}
 	return mgr, Setup(ctx, mgr, config, Reach{
-		Probe:   reconciler.ProbeReadyz,
-		Dial:    (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		Members: members.Connect,
+		Probe:        reconciler.ProbeReadyz,
+		Dial:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		Members:      members.Connect,
+		DialExternal: external.Dialer(),
 	})
 }
 
@@ -77,6 +79,8 @@ type Reach struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Members connects to a member of a control plane's database.
 	Members func(ctx context.Context, endpoint members.Endpoint) (members.Database, error)
+	// DialExternal opens a connection to a server that a user named.
+	DialExternal external.DialFunc
 }
 
 // Setup adds the controllers to mgr, which was made with ManagerOptions.
@@ -106,6 +110,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManag
 		Metrics:   certificates,
 
 		PlatformNamespace: config.PlatformNamespace,
+		DialExternal:      reach.DialExternal,
 	}
 	if err := virtualClusters.SetupWithManager(ctx, mgr, int(config.ConcurrentReconciles)); err != nil {
 		return fmt.Errorf("adding the virtualcluster controller: %w", err)

@@ -17,6 +17,10 @@ const (
 	LabelManagedBy = LabelPrefix + "managed-by"
 )
 
+// LabelExternalCluster, on the control plane's namespace of an external control
+// plane, is the identity of its cluster: the UID of its namespace kube-system.
+const LabelExternalCluster = LabelPrefix + "external-cluster"
+
 // Values of LabelManagedBy.
 const (
 	// ManagedBySyncer marks a super object that mirrors a tenant's object.
@@ -100,6 +104,10 @@ const (
 	KeyKubeconfig = "value"
 	// KeyKubeletClientCA is the key of the kubelet client CA certificate (PEM) in SecretAgentKubeconfig.
 	KeyKubeletClientCA = "kubelet-client-ca.crt"
+	// KeyKubeletClientProof is the key, in the Secret of an external control
+	// plane's kubeconfig, of a certificate (PEM) by the authority under
+	// KeyKubeletClientCA whose common name is namespace/name of the VirtualCluster.
+	KeyKubeletClientProof = "kubelet-client-proof.crt"
 	// SecretAgentServing, in the platform's namespace, is a kubernetes.io/tls
 	// Secret with vn-agent's serving certificate, made by vc-manager. The
 	// certificate's IP address is the ClusterIP of the vn-agent Service.

@@ -67,22 +67,33 @@ func Connect(access Access) (*Tenant, error) {
 		TLSHandshakeTimeout: requestTimeout,
 		ForceAttemptHTTP2:   true,
 	}
+	tenant, err := Over("https://"+access.Address, transport)
+	if err != nil {
+		return nil, err
+	}
+	tenant.transport = transport
+	return tenant, nil
+}
+
+// Over prepares a visit to the API server at the URL server over a connection
+// that is the caller's: its credentials, and its to close.
+func Over(server string, connection http.RoundTripper) (*Tenant, error) {
 	httpClient := &http.Client{
-		Transport: bounded{transport},
+		Transport: bounded{connection},
 		Timeout:   requestTimeout,
 		// Wherever a tenant's server might send us, we have no business there.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	// Warnings are the tenant's text, too.
-	config := &rest.Config{Host: "https://" + access.Address, QPS: -1, WarningHandler: rest.NoWarnings{}}
+	config := &rest.Config{Host: server, QPS: -1, WarningHandler: rest.NoWarnings{}}
 	tenantClient, err := client.New(config, client.Options{HTTPClient: httpClient, Scheme: runtime.NewScheme(), Mapper: mapper()})
 	if err != nil {
 		return nil, fmt.Errorf("making the tenant's client: %w", err)
 	}
-	return &Tenant{client: tenantClient, transport: transport}, nil
+	return &Tenant{client: tenantClient, transport: &http.Transport{}}, nil
 }
 
-// Close ends the connections.
+// Close ends the connections that Connect opened.
 func (t *Tenant) Close() { t.transport.CloseIdleConnections() }
 
 // mapper knows the kinds that add-ons are made of, so that no tenant is asked

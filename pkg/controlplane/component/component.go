@@ -49,6 +49,9 @@ type Spec struct {
 	Replicated bool
 	// Membership is what the processes are told of the database's members.
 	Membership Membership
+	// ExternalClusterID is the identity of the cluster of an external control
+	// plane: the UID of its namespace kube-system.
+	ExternalClusterID string
 }
 
 // NamespaceName returns the name of the namespace of the control plane.

@@ -6,6 +6,8 @@ package component
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 )
 
 // Pod Security Admission of the control plane's namespace. The control plane
@@ -20,6 +22,9 @@ const (
 func (s Spec) Namespace() *corev1.Namespace {
 	labels := s.Labels()
 	labels[labelPodSecurityEnforce] = podSecurityRestricted
+	if s.ExternalClusterID != "" {
+		labels[tenancyv1alpha1.LabelExternalCluster] = s.ExternalClusterID
+	}
 	return &corev1.Namespace{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
 		ObjectMeta: metav1.ObjectMeta{Name: s.NamespaceName(), Labels: labels, Annotations: s.annotations(nil)},

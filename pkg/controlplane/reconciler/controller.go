@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,6 +32,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/controlplane/external"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/members"
 )
 
@@ -75,6 +77,14 @@ type Reconciler struct {
 	// Metrics tells when certificates end. Nil tells nobody.
 	Metrics *Metrics
 
+	// DialExternal opens connections to external control planes, whose addresses
+	// users write (external.Dialer).
+	DialExternal external.DialFunc
+
+	// metaID is the meta cluster's identity, once it was read; visits is how many
+	// external control planes are being visited.
+	metaID atomic.Pointer[string]
+	visits atomic.Int32
 	// allocation serialises the choice of service ranges with its storing.
 	allocation sync.Mutex
 }
@@ -90,7 +100,10 @@ type phase struct {
 	run       func(ctx context.Context, s *scope) error
 }
 
-func (r *Reconciler) phases() []phase {
+func (r *Reconciler) phases(s *scope) []phase {
+	if externalRef(s.virtualCluster) != nil {
+		return r.externalPhases()
+	}
 	return []phase{
 		{"resolving the class", tenancyv1alpha1.ConditionClassResolved, false, r.resolveClass},
 		{"choosing the version", tenancyv1alpha1.ConditionClassResolved, true, r.chooseVersion},
@@ -132,10 +145,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return r.reconcileDeletion(ctx, virtualCluster)
 	}
 	s := newScope(virtualCluster)
+	defer s.endVisit()
 	s.spec.PlatformNamespace = r.PlatformNamespace
-	phases := pausedPhases(r)
+	phases := r.pausedPhases(s)
 	if !virtualCluster.Spec.Paused {
-		phases = r.phases()
+		phases = r.phases(s)
 		if err := r.ensureFinalizer(ctx, virtualCluster); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -174,6 +188,9 @@ func (r *Reconciler) runPhases(ctx context.Context, s *scope, phases []phase) er
 		}
 	}
 	s.requeueAfter = resyncPeriod
+	if externalRef(s.virtualCluster) != nil {
+		s.requeueAfter = resyncExternal
+	}
 	return nil
 }
 

@@ -50,7 +50,7 @@ func (r *Reconciler) reconcileDeletion(ctx context.Context, virtualCluster *tena
 		// The syncer's own finalizer removal wakes this.
 		return ctrl.Result{}, r.reportDeletion(ctx, s, "the syncer is deleting the tenant's objects in the super cluster")
 	}
-	left, err := r.removeAll(ctx, s)
+	left, err := r.removeEverywhere(ctx, s)
 	if err != nil || left != "" {
 		waited := r.Clock.Since(virtualCluster.DeletionTimestamp.Time)
 		if err := errors.Join(err, r.reportDeletion(ctx, s, describeDeletion(left, err, waited))); err != nil {
@@ -84,6 +84,17 @@ func describeDeletion(left string, err error, waited time.Duration) string {
 		return message + ": waiting for the end of " + left
 	}
 	return message
+}
+
+// removeEverywhere is removeAll, after what was made in an external cluster.
+func (r *Reconciler) removeEverywhere(ctx context.Context, s *scope) (left string, err error) {
+	if externalRef(s.virtualCluster) != nil {
+		waited := r.Clock.Since(s.virtualCluster.DeletionTimestamp.Time)
+		if done, err := r.leaveExternal(ctx, s, waited); err != nil || !done {
+			return "the objects in the external cluster", err
+		}
+	}
+	return r.removeAll(ctx, s)
 }
 
 // removeAll deletes what exists and reports what it waits for; that is nothing

@@ -50,6 +50,9 @@ func (d *DNS) ensure(ctx context.Context, virtualCluster *tenancyv1alpha1.Virtua
 	if err != nil {
 		return metav1.Condition{}, fmt.Errorf("getting class %q: %w", virtualCluster.Spec.ClassName, err)
 	}
+	if externalRef(virtualCluster) != nil {
+		return notReady(tenancyv1alpha1.ReasonDisabled, "an external control plane brings its own DNS"), nil
+	}
 	reported := meta.FindStatusCondition(virtualCluster.Status.Conditions, tenancyv1alpha1.ConditionDNSReady)
 	wasDisabled := reported != nil && reported.Reason == tenancyv1alpha1.ReasonDisabled
 	if class.Spec.DNS.Disabled && wasDisabled {

@@ -17,7 +17,14 @@ import (
 
 // pausedPhases are those of a virtual cluster whose control plane nobody may
 // touch: they look, and write nothing.
-func pausedPhases(r *Reconciler) []phase {
+func (r *Reconciler) pausedPhases(s *scope) []phase {
+	s.differ(tenancyv1alpha1.ReasonPaused, "spec.paused is true: nothing is made, changed, renewed or upgraded")
+	if externalRef(s.virtualCluster) != nil {
+		return []phase{
+			{"reaching the external control plane", tenancyv1alpha1.ConditionControlPlaneReady, false, r.reachExternal},
+			{"checking readiness", tenancyv1alpha1.ConditionControlPlaneReady, true, r.observeExternal},
+		}
+	}
 	return []phase{
 		{"observing readiness", tenancyv1alpha1.ConditionControlPlaneReady, true, r.observeReadiness},
 	}
@@ -25,7 +32,6 @@ func pausedPhases(r *Reconciler) []phase {
 
 // observeReadiness reports whether the API server answers, from what exists.
 func (r *Reconciler) observeReadiness(ctx context.Context, s *scope) error {
-	s.differ(tenancyv1alpha1.ReasonPaused, "spec.paused is true: nothing is made, changed, renewed or upgraded")
 	service, files := &corev1.Service{}, &corev1.Secret{}
 	hasService, err := getOwned(ctx, r.Client, r.APIReader, s.spec.Service(), service)
 	if err != nil {

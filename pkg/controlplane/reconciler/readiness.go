@@ -56,6 +56,9 @@ func (r *Reconciler) checkReadiness(ctx context.Context, s *scope) error {
 // have succeeded: a tenant whose class is gone goes on working, and its pods
 // must find an API server that moved.
 func (r *Reconciler) observePods(ctx context.Context, s *scope) error {
+	if externalRef(s.virtualCluster) != nil {
+		return nil // there are none; observeExternal asks the cluster itself
+	}
 	pods, err := r.listPods(ctx, s)
 	if err != nil {
 		return err

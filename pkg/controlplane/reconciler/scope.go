@@ -54,6 +54,9 @@ type scope struct {
 	// differences are what the condition UpToDate is made of: see differ.
 	differences []difference
 
+	// visit is set by reachExternal and nil for control planes of our own.
+	visit *visit
+
 	// remarks are messages of conditions that are True.
 	remarks map[string]string
 

@@ -59,7 +59,7 @@ func (s *scope) reportUpToDate(now clock.PassiveClock) {
 		}
 	}
 	switch {
-	case s.statefulSet == nil:
+	case s.statefulSet == nil && s.visit == nil:
 	case s.choice.warning != "":
 		s.set(tenancyv1alpha1.ConditionUpToDate, metav1.ConditionTrue, tenancyv1alpha1.ReasonVersionDeprecated, s.choice.warning, now)
 	default:

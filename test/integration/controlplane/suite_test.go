@@ -52,25 +52,13 @@ type suite struct {
 	config *rest.Config
 	scheme *runtime.Scheme
 	client client.WithWatch
+	// superKubeconfig is an administrator's.
+	superKubeconfig []byte
 }
 
 // TestControlPlane starts one super cluster and runs every test on it.
 func TestControlPlane(t *testing.T) {
-	log.SetLogger(zap.New(zap.WriteTo(t.Output()), zap.UseDevMode(true)))
-	instance := controlplanetest.Start(t, controlplanetest.Options{Role: controlplanetest.RoleSuper})
-	controlplanetest.InstallCRDs(t, instance.Config)
-	s := &suite{config: instance.Config, scheme: runtime.NewScheme()}
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, tenancyv1alpha1.AddToScheme} {
-		if err := add(s.scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var err error
-	if s.client, err = client.NewWithWatch(instance.Config, client.Options{Scheme: s.scheme}); err != nil {
-		t.Fatal(err)
-	}
-	s.create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: platformNamespace}})
-	s.create(t, class("default", "10.112.0.0/12"))
+	s := newSuite(t)
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, *suite)
@@ -111,6 +99,27 @@ func TestControlPlane(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, s) })
 	}
+}
+
+// newSuite starts a super cluster with one class.
+func newSuite(t *testing.T) *suite {
+	t.Helper()
+	log.SetLogger(zap.New(zap.WriteTo(t.Output()), zap.UseDevMode(true)))
+	instance := controlplanetest.Start(t, controlplanetest.Options{Role: controlplanetest.RoleSuper})
+	controlplanetest.InstallCRDs(t, instance.Config)
+	s := &suite{config: instance.Config, superKubeconfig: instance.Kubeconfig, scheme: runtime.NewScheme()}
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, tenancyv1alpha1.AddToScheme} {
+		if err := add(s.scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	if s.client, err = client.NewWithWatch(instance.Config, client.Options{Scheme: s.scheme}); err != nil {
+		t.Fatal(err)
+	}
+	s.create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: platformNamespace}})
+	s.create(t, class("default", "10.112.0.0/12"))
+	return s
 }
 
 func (s *suite) create(t *testing.T, object client.Object) {
