@@ -115,6 +115,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManag
 	if err := virtualClusters.SetupWithManager(ctx, mgr, int(config.ConcurrentReconciles)); err != nil {
 		return fmt.Errorf("adding the virtualcluster controller: %w", err)
 	}
+	classes := &reconciler.Classes{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{}}
+	if err := classes.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("adding the classes controller: %w", err)
+	}
 	tenantDNS := &reconciler.DNS{
 		Client:    mgr.GetClient(),
 		APIReader: mgr.GetAPIReader(),

@@ -25,6 +25,9 @@ func (r *Reconciler) resolveClass(ctx context.Context, s *scope) error {
 		}
 		return fmt.Errorf("getting class %q: %w", name, err)
 	}
+	if err := refusedBy(class, s); err != nil {
+		return err
+	}
 	controlPlane, err := effectiveControlPlane(class, s.virtualCluster.Spec.ControlPlane)
 	if err != nil {
 		return err

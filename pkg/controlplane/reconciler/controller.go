@@ -112,6 +112,7 @@ func (r *Reconciler) phases(s *scope) []phase {
 		{"ensuring the service", tenancyv1alpha1.ConditionControlPlaneReady, false, r.ensureService},
 		{"ensuring certificates", tenancyv1alpha1.ConditionCertificatesReady, false, r.ensureCertificates},
 		{"ensuring the membership", tenancyv1alpha1.ConditionControlPlaneReady, false, r.ensureMembership},
+		{"finding the storage class", tenancyv1alpha1.ConditionControlPlaneReady, false, r.checkStorageClass},
 		{"ensuring the stateful set", tenancyv1alpha1.ConditionControlPlaneReady, false, r.ensureStatefulSet},
 		{"going back to the version that ran", tenancyv1alpha1.ConditionControlPlaneReady, false, r.retreat},
 		{"ensuring kubeconfigs", tenancyv1alpha1.ConditionCertificatesReady, true, r.ensureKubeconfigs},

@@ -170,9 +170,14 @@ func certPEM(cert *x509.Certificate) []byte {
 // external creates a VirtualCluster whose kubeconfig does not exist yet.
 func (s *suite) external(t *testing.T, name string) *tenancyv1alpha1.VirtualCluster {
 	t.Helper()
+	return s.externalOf(t, name, "external")
+}
+
+func (s *suite) externalOf(t *testing.T, name, className string) *tenancyv1alpha1.VirtualCluster {
+	t.Helper()
 	virtualCluster := &tenancyv1alpha1.VirtualCluster{
 		ObjectMeta: metav1.ObjectMeta{Namespace: userNamespace, Name: name},
-		Spec: tenancyv1alpha1.VirtualClusterSpec{ClassName: "external", ControlPlane: &tenancyv1alpha1.VirtualClusterControlPlane{
+		Spec: tenancyv1alpha1.VirtualClusterSpec{ClassName: className, ControlPlane: &tenancyv1alpha1.VirtualClusterControlPlane{
 			External: &tenancyv1alpha1.ExternalControlPlane{KubeconfigSecretRef: tenancyv1alpha1.KubeconfigSecretReference{Name: name + "-given"}},
 		}},
 	}

@@ -41,6 +41,8 @@ func TestManaged(t *testing.T) {
 		name string
 		run  func(*testing.T, *suite, *counter)
 	}{
+		{"Classes", testClasses},
+		{"BadInput", testBadInput},
 		{"External", testExternal},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, s, calls) })

@@ -15,6 +15,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -118,6 +119,10 @@ func newSuite(t *testing.T) *suite {
 		t.Fatal(err)
 	}
 	s.create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: platformNamespace}})
+	s.create(t, &storagev1.StorageClass{
+		ObjectMeta:  metav1.ObjectMeta{Name: "disks", Annotations: map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}},
+		Provisioner: "example.test/disks",
+	})
 	s.create(t, class("default", "10.112.0.0/12"))
 	return s
 }
