@@ -309,6 +309,8 @@ func TestKubeconfigMerge(t *testing.T) {
 func TestDelete(t *testing.T) {
 	held := virtualCluster()
 	held.Finalizers = []string{tenancyv1alpha1.FinalizerManager}
+	protected := virtualCluster()
+	protected.Spec.DeletionProtection = true
 	cases := map[string]struct {
 		existing  client.Object
 		want      string
@@ -316,6 +318,7 @@ func TestDelete(t *testing.T) {
 	}{
 		"gone":           {existing: virtualCluster(), want: "is gone after"},
 		"held back":      {existing: held, wantError: tenancyv1alpha1.FinalizerManager},
+		"protected":      {existing: protected, wantError: "deletionProtection"},
 		"does not exist": {existing: kubeconfigSecret(), wantError: "there is no virtual cluster"},
 	}
 	for name, tc := range cases {

@@ -55,6 +55,10 @@ func (o *deleteOptions) run(ctx context.Context, cluster *metaCluster, name stri
 	if err := cluster.client.Get(ctx, key, vc); err != nil {
 		return cluster.explain(doing, key, err)
 	}
+	if vc.Spec.DeletionProtection {
+		return fmt.Errorf(`%s: it is protected (spec.deletionProtection): everything in it would be lost; to delete it all the same, first run: kubectl -n %s patch virtualcluster %s --type merge -p '{"spec":{"deletionProtection":false}}'`,
+			doing, key.Namespace, key.Name)
+	}
 	// The UID makes sure that a namesake made in the meantime survives.
 	if err := cluster.client.Delete(ctx, vc, client.Preconditions{UID: &vc.UID}); client.IgnoreNotFound(err) != nil {
 		return cluster.explain(doing, key, err)
