@@ -108,6 +108,7 @@ func (t *tenant) env() kind.Env {
 			ControlPlaneAddresses: facts.ControlPlaneAddresses,
 			DefaultRuntimeClass:   facts.Sandbox.Default,
 			AllowedRuntimeClasses: facts.Sandbox.Allowed,
+			PodSecurity:           facts.Sandbox.PodSecurity,
 			Sharing:               facts.Sharing,
 		},
 		Tenant: t.client,

@@ -48,6 +48,9 @@ type Facts struct {
 	DefaultRuntimeClass string
 	// AllowedRuntimeClasses are those that a pod may name.
 	AllowedRuntimeClasses []string
+	// PodSecurity is the Pod Security standard that the super cluster enforces on
+	// the tenant's pods.
+	PodSecurity tenancyv1alpha1.PodSecurityLevel
 	// Sharing is what the class lets the tenant see of the super cluster.
 	Sharing tenancyv1alpha1.ClassSharing
 }

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/syncer/kindtest"
 )
 
@@ -18,12 +19,19 @@ func (samples) Namespace() kindtest.Sample {
 	}}}
 }
 
-func TestNamespaceEnforcesBaseline(t *testing.T) {
-	super := &corev1.Namespace{}
-	if err := namespace().Down(t.Context(), kindtest.Env(nil, nil), &corev1.Namespace{}, super); err != nil {
-		t.Fatal(err)
-	}
-	if got := super.Labels["pod-security.kubernetes.io/enforce"]; got != "baseline" {
-		t.Errorf("enforce=%q", got)
+// TestNamespaceEnforces: the class can make it stricter, and nobody laxer.
+func TestNamespaceEnforces(t *testing.T) {
+	for level, want := range map[tenancyv1alpha1.PodSecurityLevel]string{
+		"": "baseline", "baseline": "baseline", "restricted": "restricted", "privileged": "baseline",
+	} {
+		env := kindtest.Env(nil, nil)
+		env.Facts.PodSecurity = level
+		super := &corev1.Namespace{}
+		if err := namespace().Down(t.Context(), env, &corev1.Namespace{}, super); err != nil {
+			t.Fatal(err)
+		}
+		if got := super.Labels["pod-security.kubernetes.io/enforce"]; got != want {
+			t.Errorf("level %q: enforce=%q, want %q", level, got, want)
+		}
 	}
 }
