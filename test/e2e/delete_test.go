@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
@@ -34,7 +35,9 @@ func TestDeleteLeavesNothing(t *testing.T) {
 	}
 
 	started := time.Now()
-	must(t, "kubectl", "--kubeconfig", superKubeconfig, "delete", "vc", "gone", "--timeout=90s")
+	must(t, "kubectl", "--kubeconfig", superKubeconfig, "delete", "vc", "gone", "--wait=false")
+	wantDead(t, tn, started)
+	must(t, "kubectl", "--kubeconfig", superKubeconfig, "wait", "vc", "gone", "--for=delete", "--timeout=90s")
 	t.Logf("deleted after %.1f s", time.Since(started).Seconds())
 	if err := nothingOf(t.Context(), tn); err != nil {
 		t.Errorf("the VirtualCluster is gone, but: %v", err)
@@ -44,6 +47,48 @@ func TestDeleteLeavesNothing(t *testing.T) {
 	}
 	// A volume is removed by its provisioner after its claim is gone.
 	eventually(t, goneWithin, "the volume", func(ctx context.Context) error { return noVolumeOf(ctx, tn) })
+}
+
+// deadWithin is how long the credentials of a virtual cluster may be good for
+// anything after it was deleted.
+const deadWithin = 10 * time.Second
+
+// wantDead waits until the administrator's kubeconfig leads to nothing any more.
+func wantDead(t *testing.T, tn *tenant, deleted time.Time) {
+	t.Helper()
+	config := rest.CopyConfig(tn.config)
+	config.Timeout = time.Second
+	admin, err := newClient(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lastAlive := deleted
+	for refused := 0; refused < 5; {
+		if time.Since(deleted) > goneWithin {
+			t.Fatalf("the kubeconfig still works after %s", goneWithin)
+		}
+		if err := admin.Get(t.Context(), client.ObjectKey{Name: "default"}, &corev1.Namespace{}); err == nil {
+			lastAlive, refused = time.Now(), 0
+		} else {
+			refused++
+		}
+		pause(t)
+	}
+	t.Logf("the kubeconfig was good for %.1f s after the delete", lastAlive.Sub(deleted).Seconds())
+	if took := lastAlive.Sub(deleted); took > deadWithin {
+		t.Errorf("the kubeconfig was good for %s, promised at most %s", took, deadWithin)
+	}
+}
+
+// pause waits a little between two requests.
+func pause(t *testing.T) {
+	t.Helper()
+	timer := time.NewTimer(100 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.Context().Done():
+	}
 }
 
 // nothingOf returns nil if the super cluster has nothing of the tenant.

@@ -17,6 +17,10 @@ const (
 	podSecurityRestricted   = "restricted"
 )
 
+// AnnotationRetention on the control plane's namespace says that its volume
+// claims stay when the virtual cluster is deleted (spec.controlPlane.storage.retention).
+const AnnotationRetention = tenancyv1alpha1.LabelPrefix + "volume-retention"
+
 // Namespace returns the namespace of the control plane. It holds the tenant's
 // database and keys and nothing else; deleting it deletes the control plane.
 func (s Spec) Namespace() *corev1.Namespace {
@@ -25,8 +29,12 @@ func (s Spec) Namespace() *corev1.Namespace {
 	if s.ExternalClusterID != "" {
 		labels[tenancyv1alpha1.LabelExternalCluster] = s.ExternalClusterID
 	}
+	annotations := s.annotations(nil)
+	if retention := s.ControlPlane.Storage.Retention; retention == tenancyv1alpha1.RetentionRetain && s.ExternalClusterID == "" {
+		annotations[AnnotationRetention] = string(retention)
+	}
 	return &corev1.Namespace{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
-		ObjectMeta: metav1.ObjectMeta{Name: s.NamespaceName(), Labels: labels, Annotations: s.annotations(nil)},
+		ObjectMeta: metav1.ObjectMeta{Name: s.NamespaceName(), Labels: labels, Annotations: annotations},
 	}
 }

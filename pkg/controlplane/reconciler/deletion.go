@@ -47,8 +47,15 @@ func (r *Reconciler) reconcileDeletion(ctx context.Context, virtualCluster *tena
 	}
 	s := newScope(virtualCluster)
 	if controllerutil.ContainsFinalizer(virtualCluster, tenancyv1alpha1.FinalizerSyncer) {
+		silent, err := r.silence(ctx, s)
+		if err := errors.Join(err, r.reportDeletion(ctx, s, "the syncer is deleting the tenant's objects in the super cluster")); err != nil {
+			return ctrl.Result{}, err
+		}
+		if !silent {
+			return ctrl.Result{RequeueAfter: retryDeletion}, nil
+		}
 		// The syncer's own finalizer removal wakes this.
-		return ctrl.Result{}, r.reportDeletion(ctx, s, "the syncer is deleting the tenant's objects in the super cluster")
+		return ctrl.Result{}, nil
 	}
 	left, err := r.removeEverywhere(ctx, s)
 	if err != nil || left != "" {
@@ -66,6 +73,16 @@ func (r *Reconciler) reconcileDeletion(ctx context.Context, virtualCluster *tena
 	r.Metrics.forget(s.spec.VirtualCluster)
 	log.FromContext(ctx).Info("Virtual cluster is gone")
 	return ctrl.Result{}, nil
+}
+
+// silence ends the API server at once: whoever has credentials of the tenant can
+// do nothing with them any more, however long the syncer takes. The syncer
+// needs no API server for that. What was made stays, but for the StatefulSet.
+func (r *Reconciler) silence(ctx context.Context, s *scope) (done bool, err error) {
+	if _, err := r.removeStatefulSet(ctx, s); err != nil {
+		return false, err
+	}
+	return r.killPods(ctx, s)
 }
 
 func (r *Reconciler) reportDeletion(ctx context.Context, s *scope, message string) error {
@@ -116,21 +133,37 @@ func (r *Reconciler) removeAll(ctx context.Context, s *scope) (left string, err 
 	case namespaceGone:
 		return describe(s.spec.UserKubeconfig(nil)), nil
 	}
-	for _, part := range []struct {
-		name   string
-		remove func(context.Context, *scope) (bool, error)
-	}{
-		{"the StatefulSet", r.removeStatefulSet},
-		{"the pods", r.killPods},
-		{"the volume claims", r.removeVolumeClaims},
-	} {
+	keep := retains(namespace)
+	for _, part := range parts(r, keep) {
 		gone, err := part.remove(ctx, s)
 		if err != nil || !gone {
 			return part.name + " in " + describe(s.spec.Namespace()), err
 		}
 	}
+	if keep {
+		if !secretGone {
+			left = describe(s.spec.UserKubeconfig(nil))
+		}
+		return left, nil
+	}
 	_, err = r.remove(ctx, s.spec.Namespace(), namespace)
 	return describeNamespace(namespace), err
+}
+
+// part is one step of a deletion.
+type part struct {
+	name   string
+	remove func(context.Context, *scope) (bool, error)
+}
+
+// parts are what goes before the namespace, or, where the volumes are kept,
+// instead of it.
+func parts(r *Reconciler, keep bool) []part {
+	out := []part{{"the StatefulSet", r.removeStatefulSet}, {"the pods", r.killPods}}
+	if keep {
+		return append(out, part{"what is not kept", r.removeBesideVolumes})
+	}
+	return append(out, part{"the volume claims", r.removeVolumeClaims})
 }
 
 // describeNamespace names a namespace, with what its controller says keeps it.

@@ -432,7 +432,7 @@ func (s *suite) deleteManaged(t *testing.T, virtualCluster *tenancyv1alpha1.Virt
 	eventually(t, "the deletion is reported", func(ctx context.Context) error {
 		return s.wantCondition(ctx, virtualCluster, tenancyv1alpha1.ConditionReady, metav1.ConditionFalse, tenancyv1alpha1.ReasonDeleting)
 	})
-	s.wantObjects(t, virtualCluster)
+	s.wantSilent(t, virtualCluster)
 	s.patchFinalizers(t, virtualCluster, func(finalizers []string) []string {
 		return slices.DeleteFunc(finalizers, func(f string) bool { return f == tenancyv1alpha1.FinalizerSyncer })
 	})

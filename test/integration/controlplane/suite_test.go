@@ -76,6 +76,7 @@ func TestControlPlane(t *testing.T) {
 		{"CrashPoints", testCrashPoints},
 		{"CrashPointsOfDeletion", testCrashPointsOfDeletion},
 		{"SameNameAgain", testSameNameAgain},
+		{"Retention", testRetention},
 		{"Renewal", testRenewal},
 		{"Rotation", testRotation},
 		{"RotationCrashPoints", testRotationCrashPoints},
