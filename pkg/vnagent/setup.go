@@ -58,7 +58,7 @@ const nodeWorkers = 4
 // What the agent may do in the super cluster. In particular it may not use
 // nodes/proxy, list Secrets or pods, or read a Secret of another name.
 //
-// +kubebuilder:rbac:groups=tenancy.virtualcluster.io,resources=virtualclusters,verbs=get;list;watch
+// +kubebuilder:rbac:groups=tenancy.virtualcluster.io,resources=virtualclusters;virtualclusterclasses,verbs=get;list;watch
 // +kubebuilder:rbac:groups=tenancy.virtualcluster.io,resources=virtualclusters/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,resourceNames=vn-agent-kubeconfig,verbs=get
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
@@ -188,6 +188,7 @@ func addNodes(mgr ctrl.Manager, config *configv1alpha1.VNAgentConfiguration, sec
 	err := builder.ControllerManagedBy(mgr).
 		Named("nodes").
 		For(&tenancyv1alpha1.VirtualCluster{}, builder.WithPredicates(tenantChanged())).
+		Watches(&tenancyv1alpha1.VirtualClusterClass{}, handler.EnqueueRequestsFromMapFunc(nodes.UsersOf), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.Channel(nodes.Events(), &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: nodeWorkers}).
 		Complete(nodes)

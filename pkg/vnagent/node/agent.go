@@ -52,6 +52,7 @@ var errNodeDeleted = errors.New("the node was deleted")
 type agent struct {
 	clients  *tenantClients
 	address  string
+	look     tenancyv1alpha1.ClassNode
 	capacity *sharedCapacity
 	clock    clock.Clock
 	logger   logr.Logger
@@ -128,7 +129,7 @@ func (a *agent) once(ctx context.Context) (well bool, err error) {
 	if err := a.prepare(ctx); err != nil {
 		return false, err
 	}
-	desired := virtualNode(capacity, a.address, a.started)
+	desired := virtualNode(capacity, a.address, a.look, a.started)
 	controller, err := a.controller(desired)
 	if err != nil {
 		return false, err

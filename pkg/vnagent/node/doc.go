@@ -13,8 +13,8 @@
 //
 // # Trade-offs
 //
-// What a kubelet may not write is left as the tenant made it: taints and
-// spec.unschedulable are the tenant administrator's to set, and have no effect
+// What a kubelet may not write is left as the tenant made it: taints (those of
+// the class are set when the Node is made) and spec.unschedulable are the tenant administrator's to set, and have no effect
 // on pods that run. Conditions of other types are left, because agents for
 // them are a tenant's to run.
 package node

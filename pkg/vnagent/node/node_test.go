@@ -119,7 +119,7 @@ func TestCapacityChanged(t *testing.T) {
 
 func desiredNode() *corev1.Node {
 	capacity := capacityOf([]corev1.Node{superNode("2", "amd64", nil)})
-	return virtualNode(&capacity, "10.96.0.20", time.Unix(100, 0))
+	return virtualNode(&capacity, "10.96.0.20", tenancyv1alpha1.ClassNode{}, time.Unix(100, 0))
 }
 
 func TestVirtualNode(t *testing.T) {
@@ -332,5 +332,20 @@ func TestFromHealth(t *testing.T) {
 		if got := fromHealth(tc.health, tc.virtualCluster); got.Status != tc.wantStatus || got.Reason != tc.wantReason {
 			t.Errorf("%s: %s %s, want %s %s", name, got.Status, got.Reason, tc.wantStatus, tc.wantReason)
 		}
+	}
+}
+
+// TestNodeOfAClass: the class adds to the node, and takes nothing of the platform's.
+func TestNodeOfAClass(t *testing.T) {
+	look := tenancyv1alpha1.ClassNode{
+		Labels: map[string]string{"example.com/pool": "a", corev1.LabelInstanceTypeStable: "metal"},
+		Taints: []corev1.Taint{{Key: "example.com/virtual", Effect: corev1.TaintEffectNoSchedule}},
+	}
+	got := virtualNode(&Capacity{Architecture: "amd64"}, "10.96.0.20", look, time.Unix(100, 0))
+	if got.Labels["example.com/pool"] != "a" || got.Labels[corev1.LabelInstanceTypeStable] != instanceType {
+		t.Errorf("labels = %v", got.Labels)
+	}
+	if diff := cmp.Diff(look.Taints, got.Spec.Taints); diff != "" {
+		t.Errorf("taints (-want +got):\n%s", diff)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -70,6 +71,7 @@ type handle struct {
 	tenantID   types.UID
 	kubeconfig string
 	address    string
+	look       tenancyv1alpha1.ClassNode
 }
 
 // New returns a Reconciler without agents.
@@ -143,7 +145,11 @@ func (r *Reconciler) reconcile(ctx context.Context, virtualCluster *tenancyv1alp
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("finding the kubelet API's address: %w", err)
 	}
-	running, err := r.ensure(ctx, virtualCluster, kubeconfig, address)
+	look, err := r.look(ctx, virtualCluster)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	running, err := r.ensure(ctx, virtualCluster, kubeconfig, address, look)
 	if err != nil {
 		return ctrl.Result{}, r.report(ctx, virtualCluster, failed(err))
 	}
@@ -159,14 +165,50 @@ func (r *Reconciler) reconcile(ctx context.Context, virtualCluster *tenancyv1alp
 	return ctrl.Result{RequeueAfter: refreshKubeconfig}, r.report(ctx, virtualCluster, fromHealth(health, virtualCluster))
 }
 
+// look returns how the class wants the node to be. Without its class a node
+// stays as it is.
+func (r *Reconciler) look(ctx context.Context, virtualCluster *tenancyv1alpha1.VirtualCluster) (tenancyv1alpha1.ClassNode, error) {
+	class := &tenancyv1alpha1.VirtualClusterClass{}
+	err := r.options.SuperClient.Get(ctx, types.NamespacedName{Name: virtualCluster.Spec.ClassName}, class)
+	if client.IgnoreNotFound(err) != nil {
+		return tenancyv1alpha1.ClassNode{}, fmt.Errorf("reading the class: %w", err)
+	}
+	if err == nil {
+		return class.Spec.Node, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if running, ok := r.agents[client.ObjectKeyFromObject(virtualCluster)]; ok {
+		return running.look, nil
+	}
+	return tenancyv1alpha1.ClassNode{}, nil
+}
+
+// UsersOf maps a class to the VirtualClusters that name it.
+func (r *Reconciler) UsersOf(ctx context.Context, class client.Object) []ctrl.Request {
+	var all tenancyv1alpha1.VirtualClusterList
+	if err := r.options.SuperClient.List(ctx, &all); err != nil {
+		log.FromContext(ctx).Error(err, "listing virtual clusters failed")
+		return nil
+	}
+	var requests []ctrl.Request
+	for i := range all.Items {
+		if all.Items[i].Spec.ClassName == class.GetName() {
+			requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+		}
+	}
+	return requests
+}
+
 // ensure returns the agent of a VirtualCluster, started anew if it has none or
 // if what it was started with has changed.
-func (r *Reconciler) ensure(ctx context.Context, virtualCluster *tenancyv1alpha1.VirtualCluster, kubeconfig []byte, address string) (*handle, error) {
+func (r *Reconciler) ensure(ctx context.Context, virtualCluster *tenancyv1alpha1.VirtualCluster, kubeconfig []byte, address string, look tenancyv1alpha1.ClassNode) (*handle, error) {
 	key := client.ObjectKeyFromObject(virtualCluster)
 	r.mu.Lock()
 	running, ok := r.agents[key]
 	r.mu.Unlock()
-	if ok && running.tenantID == virtualCluster.UID && running.kubeconfig == string(kubeconfig) && running.address == address {
+	if ok && running.tenantID == virtualCluster.UID && running.kubeconfig == string(kubeconfig) &&
+		running.address == address && equality.Semantic.DeepEqual(running.look, look) {
 		return running, nil
 	}
 	clients, err := newTenantClients(kubeconfig)
@@ -176,7 +218,7 @@ func (r *Reconciler) ensure(ctx context.Context, virtualCluster *tenancyv1alpha1
 	}
 	logger := log.FromContext(ctx).WithValues("virtualCluster", key, "tenant", string(virtualCluster.UID))
 	a := &agent{
-		clients: clients, address: address, capacity: r.capacity, clock: r.options.Clock,
+		clients: clients, address: address, look: look, capacity: r.capacity, clock: r.options.Clock,
 		logger: logger, hints: make(chan struct{}, 1),
 	}
 	r.stop(key)
@@ -187,7 +229,7 @@ func (r *Reconciler) ensure(ctx context.Context, virtualCluster *tenancyv1alpha1
 	}
 	agentCtx, stop := context.WithCancel(r.base)
 	a.health = &health{clock: r.options.Clock, started: r.options.Clock.Now(), changed: func() { r.tell(agentCtx, key) }}
-	started := &handle{agent: a, stop: stop, tenantID: virtualCluster.UID, kubeconfig: string(kubeconfig), address: address}
+	started := &handle{agent: a, stop: stop, tenantID: virtualCluster.UID, kubeconfig: string(kubeconfig), address: address, look: look}
 	r.agents[key] = started
 	r.wg.Go(func() { a.run(agentCtx) })
 	return started, nil

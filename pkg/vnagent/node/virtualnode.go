@@ -4,6 +4,8 @@
 package node
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,21 +23,23 @@ const (
 	labelNodeType = "type"
 )
 
-// virtualNode is the Node as a tenant shall see it. It has no taints, so that
-// pods need no tolerations, and only labels that a kubelet may set itself.
-func virtualNode(capacity *Capacity, address string, since time.Time) *corev1.Node {
+// virtualNode is the Node as a tenant shall see it. It has the taints of look
+// alone, so that pods need no tolerations unless the platform team wants it,
+// and of its labels those of the platform come before those of look.
+func virtualNode(capacity *Capacity, address string, look tenancyv1alpha1.ClassNode, since time.Time) *corev1.Node {
+	labels := map[string]string{}
+	maps.Copy(labels, look.Labels)
+	maps.Copy(labels, map[string]string{
+		corev1.LabelHostname:           tenancyv1alpha1.VirtualNodeName,
+		corev1.LabelOSStable:           string(corev1.Linux),
+		corev1.LabelArchStable:         capacity.Architecture,
+		corev1.LabelInstanceTypeStable: instanceType,
+		labelNodeType:                  nodeType,
+	})
 	return &corev1.Node{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
-		ObjectMeta: metav1.ObjectMeta{
-			Name: tenancyv1alpha1.VirtualNodeName,
-			Labels: map[string]string{
-				corev1.LabelHostname:           tenancyv1alpha1.VirtualNodeName,
-				corev1.LabelOSStable:           string(corev1.Linux),
-				corev1.LabelArchStable:         capacity.Architecture,
-				corev1.LabelInstanceTypeStable: instanceType,
-				labelNodeType:                  nodeType,
-			},
-		},
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
+		ObjectMeta: metav1.ObjectMeta{Name: tenancyv1alpha1.VirtualNodeName, Labels: labels},
+		Spec:       corev1.NodeSpec{Taints: slices.Clone(look.Taints)},
 		Status: corev1.NodeStatus{
 			Capacity:    capacity.Allocatable.DeepCopy(),
 			Allocatable: capacity.Allocatable.DeepCopy(),
