@@ -25,9 +25,6 @@ const (
 	SecretEncryption = "control-plane-encryption"
 	// SecretPKI holds the files that the control plane process reads.
 	SecretPKI = "control-plane-pki"
-	// SecretEncryption holds the key of the Secrets in the tenant's database. It
-	// is created once.
-	SecretEncryption = "control-plane-encryption"
 )
 
 // Authorities returns the Secret of a generation of the tenant's certificate authorities.
