@@ -61,6 +61,7 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config *configv1al
 	}
 	return mgr, Setup(ctx, mgr, config, Reach{
 		Probe:        reconciler.ProbeReadyz,
+		ProbeName:    reconciler.ProbeServerName,
 		Dial:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		Members:      members.Connect,
 		DialExternal: external.Dialer(),
@@ -75,6 +76,9 @@ type Reach struct {
 	// Probe asks the API server at address (host:port), which ca (PEM) must have
 	// certified, whether it is ready.
 	Probe func(ctx context.Context, address string, ca []byte) error
+	// ProbeName asks the API server at address (host:port) for a certificate that
+	// ca (PEM) signed for name.
+	ProbeName func(ctx context.Context, address, name string, ca []byte) error
 	// Dial opens a connection to an API server.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Members connects to a member of a control plane's database.
@@ -106,6 +110,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config *configv1alpha1.VCManag
 		Clock:     clock.RealClock{},
 		Probe:     reach.Probe,
 		Members:   reach.Members,
+		ProbeName: reach.ProbeName,
 		AgentCA:   agentServing.CA,
 		Metrics:   certificates,
 

@@ -240,7 +240,7 @@ type ControlPlaneStatus struct {
 	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace"`
 
-	// endpoint is the URL in the user's kubeconfig, reachable as the class's exposure says.
+	// endpoint is the URL in the user's kubeconfig, reachable as the exposure says.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	Endpoint string `json:"endpoint,omitempty"`
@@ -251,7 +251,7 @@ type ControlPlaneStatus struct {
 	// +kubebuilder:validation:MaxLength=259
 	InternalEndpoint string `json:"internalEndpoint,omitempty"`
 
-	// hostname is the name by which vc-gateway knows the tenant, if the class has a gateway.
+	// hostname is the name by which vc-gateway leads to the tenant, if it is exposed through it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Hostname string `json:"hostname,omitempty"`

@@ -142,6 +142,8 @@ func TestServiceSelectsThePod(t *testing.T) {
 		"unset":     {"", corev1.ServiceTypeClusterIP},
 		"ClusterIP": {tenancyv1alpha1.ExposeClusterIP, corev1.ServiceTypeClusterIP},
 		"NodePort":  {tenancyv1alpha1.ExposeNodePort, corev1.ServiceTypeNodePort},
+		"balancer":  {tenancyv1alpha1.ExposeLoadBalancer, corev1.ServiceTypeLoadBalancer},
+		"gateway":   {tenancyv1alpha1.ExposeGateway, corev1.ServiceTypeClusterIP},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

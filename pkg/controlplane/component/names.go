@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/pkg/names"
 )
 
 // ServingDNSNames returns the DNS names of the API server's certificate: those
@@ -58,6 +59,16 @@ func (s Spec) ServingIPs(extra ...string) ([]net.IP, error) {
 		}
 	}
 	return out, nil
+}
+
+// Hostname returns the name by which vc-gateway knows the tenant, below the
+// class's domain, or nothing if the class has no gateway.
+func (s Spec) Hostname() string {
+	if s.ControlPlane.Exposure.Gateway == nil {
+		return ""
+	}
+	tenant := names.Tenant{ID: string(s.TenantID), Name: s.VirtualCluster.Name}
+	return tenant.Host() + "." + s.ControlPlane.Exposure.Gateway.Domain
 }
 
 // serviceNames returns the names by which a Service is called, shortest first.

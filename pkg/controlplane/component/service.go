@@ -22,20 +22,29 @@ const portName = "https"
 // truth. Nobody needs to reach it before it is ready: readiness is probed by
 // the kubelet, on the pod.
 func (s Spec) Service() *corev1.Service {
-	serviceType := corev1.ServiceTypeClusterIP
-	if s.ControlPlane.Exposure.Type == tenancyv1alpha1.ExposeNodePort {
-		serviceType = corev1.ServiceTypeNodePort
-	}
 	return &corev1.Service{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
 		ObjectMeta: s.meta(tenancyv1alpha1.ControlPlaneServiceName),
 		Spec: corev1.ServiceSpec{
-			Type:     serviceType,
+			Type:     s.serviceType(),
 			Selector: s.podLabels(),
 			Ports: []corev1.ServicePort{{
 				Name: portName, Protocol: corev1.ProtocolTCP,
 				Port: tenancyv1alpha1.ControlPlanePort, TargetPort: intstr.FromString(portName),
 			}},
 		},
+	}
+}
+
+// serviceType returns what leads to the API server from outside. What vc-gateway
+// leads to, it reaches at the ClusterIP.
+func (s Spec) serviceType() corev1.ServiceType {
+	switch s.ControlPlane.Exposure.Type {
+	case tenancyv1alpha1.ExposeNodePort:
+		return corev1.ServiceTypeNodePort
+	case tenancyv1alpha1.ExposeLoadBalancer:
+		return corev1.ServiceTypeLoadBalancer
+	default:
+		return corev1.ServiceTypeClusterIP
 	}
 }

@@ -14,6 +14,9 @@ import (
 type KubeconfigInput struct {
 	// Server is the URL of the API server.
 	Server string
+	// TLSServerName is the name that the client asks for and that the server's
+	// certificate must carry. Empty means the host of Server.
+	TLSServerName string
 	// CA are the PEM certificates of the authorities that may have signed the
 	// server's certificate. They are always written: a kubeconfig pins its server.
 	CA []byte
@@ -34,7 +37,7 @@ func Kubeconfig(in KubeconfigInput) ([]byte, error) {
 	name := in.UserName + "@" + in.ClusterName
 	config := clientcmdapi.Config{
 		Clusters: map[string]*clientcmdapi.Cluster{
-			in.ClusterName: {Server: in.Server, CertificateAuthorityData: in.CA},
+			in.ClusterName: {Server: in.Server, TLSServerName: in.TLSServerName, CertificateAuthorityData: in.CA},
 		},
 		AuthInfos: map[string]*clientcmdapi.AuthInfo{
 			in.UserName: {ClientCertificateData: in.ClientCert, ClientKeyData: in.ClientKey},
@@ -65,4 +68,19 @@ func KubeconfigPair(kubeconfig []byte) (certPEM, keyPEM []byte) {
 	}
 	user := config.AuthInfos[context.AuthInfo]
 	return user.ClientCertificateData, user.ClientKeyData
+}
+
+// KubeconfigServer returns where the current context of a kubeconfig that
+// Kubeconfig wrote leads: Server and TLSServerName, or nothing if it cannot be read.
+func KubeconfigServer(kubeconfig []byte) (server, tlsServerName string) {
+	config, err := clientcmd.Load(kubeconfig)
+	if err != nil {
+		return "", ""
+	}
+	context := config.Contexts[config.CurrentContext]
+	if context == nil || config.Clusters[context.Cluster] == nil {
+		return "", ""
+	}
+	cluster := config.Clusters[context.Cluster]
+	return cluster.Server, cluster.TLSServerName
 }

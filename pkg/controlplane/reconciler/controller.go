@@ -71,6 +71,9 @@ type Reconciler struct {
 	Members func(ctx context.Context, endpoint members.Endpoint) (members.Database, error)
 	// PlatformNamespace is where vc-manager runs.
 	PlatformNamespace string
+	// ProbeName asks the API server at host:port for its certificate, which must
+	// be good for name and signed by ca (PEM).
+	ProbeName func(ctx context.Context, address, name string, ca []byte) error
 	// AgentCA returns the authority (PEM) that certifies vn-agent, which it
 	// makes if there is none.
 	AgentCA func(ctx context.Context) ([]byte, error)
@@ -116,7 +119,8 @@ func (r *Reconciler) phases(s *scope) []phase {
 		{"ensuring the stateful set", tenancyv1alpha1.ConditionControlPlaneReady, false, r.ensureStatefulSet},
 		{"going back to the version that ran", tenancyv1alpha1.ConditionControlPlaneReady, false, r.retreat},
 		{"ensuring kubeconfigs", tenancyv1alpha1.ConditionCertificatesReady, true, r.ensureKubeconfigs},
-		{"checking readiness", tenancyv1alpha1.ConditionControlPlaneReady, true, r.checkReadiness},
+		{"checking readiness", tenancyv1alpha1.ConditionControlPlaneReady, false, r.checkReadiness},
+		{"handing out the endpoint", tenancyv1alpha1.ConditionControlPlaneReady, true, r.checkEndpoint},
 	}
 }
 

@@ -22,8 +22,7 @@ const syncerUser = "virtualcluster:syncer"
 // ClusterIP and are certified by an authority whose key the tenant's control
 // plane does not hold.
 func (r *Reconciler) ensureKubeconfigs(ctx context.Context, s *scope) error {
-	internal := serverURL(s.service.Spec.ClusterIP, tenancyv1alpha1.ControlPlanePort)
-	name := s.virtualCluster.Name
+	internal := endpoint{server: serverURL(s.service.Spec.ClusterIP, tenancyv1alpha1.ControlPlanePort)}
 	syncer, err := r.kubeconfig(ctx, s, certificateSyncer, s.spec.SyncerKubeconfig(nil), s.authorities.PlatformClient, internal,
 		syncerUser, "system:masters")
 	if err != nil {
@@ -41,12 +40,7 @@ func (r *Reconciler) ensureKubeconfigs(ctx context.Context, s *scope) error {
 	if err := r.apply(ctx, desired, &corev1.Secret{}); err != nil {
 		return err
 	}
-	user, err := r.kubeconfig(ctx, s, certificateUser, s.spec.UserKubeconfig(nil), s.authorities.User, s.status.ControlPlane.Endpoint,
-		name+"-admin", "system:masters")
-	if err != nil {
-		return err
-	}
-	if err := r.apply(ctx, s.spec.UserKubeconfig(user), &corev1.Secret{}); err != nil {
+	if err := r.ensureUserKubeconfig(ctx, s); err != nil {
 		return err
 	}
 	return r.finishCertificates(ctx, s)
@@ -55,7 +49,7 @@ func (r *Reconciler) ensureKubeconfigs(ctx context.Context, s *scope) error {
 // kubeconfig returns a kubeconfig for a user and a group, with the certificate
 // of the one that secret holds now as long as that is good. name is the
 // certificate's in metrics.
-func (r *Reconciler) kubeconfig(ctx context.Context, s *scope, name string, secret *corev1.Secret, authority *pki.Authority, server, user, group string) ([]byte, error) {
+func (r *Reconciler) kubeconfig(ctx context.Context, s *scope, name string, secret *corev1.Secret, authority *pki.Authority, leadsTo endpoint, user, group string) ([]byte, error) {
 	existing := &corev1.Secret{}
 	if _, err := getOwned(ctx, r.Client, r.APIReader, secret, existing); err != nil {
 		return nil, err
@@ -72,7 +66,7 @@ func (r *Reconciler) kubeconfig(ctx context.Context, s *scope, name string, secr
 		return nil, fmt.Errorf("certifying %q: %w", user, err)
 	}
 	return pki.Kubeconfig(pki.KubeconfigInput{
-		Server: server, CA: pki.ServerBundle(s.known), ClientCert: certPEM, ClientKey: keyPEM,
+		Server: leadsTo.server, TLSServerName: leadsTo.tlsServerName, CA: pki.ServerBundle(s.known), ClientCert: certPEM, ClientKey: keyPEM,
 		ClusterName: s.virtualCluster.Name, UserName: user,
 	})
 }

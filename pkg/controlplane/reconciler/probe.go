@@ -52,6 +52,23 @@ func ProbeReadyz(ctx context.Context, address string, ca []byte) error {
 	return nil
 }
 
+// ProbeServerName shakes hands with the API server at address (host:port) and
+// accepts no certificate but one that ca (PEM) signed for name.
+func ProbeServerName(ctx context.Context, address, name string, ca []byte) error {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(ca) {
+		return errors.New("the control plane's authority is not a PEM certificate")
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	dialer := &tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: name, MinVersion: tls.VersionTLS12}}
+	connection, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return withoutAddresses(err)
+	}
+	return connection.Close()
+}
+
 // withoutAddresses leaves out who talked to whom: our port is another one each
 // time, and a condition whose message changes is a write.
 func withoutAddresses(err error) error {

@@ -29,9 +29,11 @@ type scope struct {
 	spec  component.Spec
 	// choice is why it is this version. Set by chooseVersion.
 	choice choice
-	// service is the Service as it exists; hosts are the addresses outside of
-	// the meta cluster by which the API server may be called. Set by ensureService.
+	// service is the Service as it exists; exposed is how users should reach it;
+	// hosts are the addresses outside of the meta cluster by which the API server
+	// may be called. Set by ensureService.
 	service *corev1.Service
+	exposed exposed
 	hosts   []string
 	// authorities are those that sign; known, all whose certificates clients
 	// accept; rotation says which they are. Set, with agentCA and pkiHash, by

@@ -5,7 +5,6 @@ package reconciler
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/url"
 	"slices"
@@ -21,29 +20,22 @@ import (
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 
 // ensureService makes the Service, whose addresses go into the certificate,
-// and finds the endpoint of the user's kubeconfig.
+// and finds out how the user's kubeconfig should lead to it.
 func (r *Reconciler) ensureService(ctx context.Context, s *scope) error {
 	s.service = &corev1.Service{}
 	if err := r.apply(ctx, s.spec.Service(), s.service); err != nil {
 		return err
 	}
-	exposure := s.spec.ControlPlane.Exposure
-	if exposure.Type != tenancyv1alpha1.ExposeNodePort {
-		s.status.ControlPlane.Endpoint = serverURL(s.service.Spec.ClusterIP, tenancyv1alpha1.ControlPlanePort)
-		return nil
+	s.status.ControlPlane.InternalEndpoint = net.JoinHostPort(s.service.Spec.ClusterIP, strconv.Itoa(tenancyv1alpha1.ControlPlanePort))
+	var err error
+	if s.exposed, err = r.exposeControlPlane(ctx, s); err != nil {
+		return err
 	}
-	var nodes corev1.NodeList
-	if err := r.Client.List(ctx, &nodes); err != nil {
-		return fmt.Errorf("listing nodes: %w", err)
+	s.hosts = s.exposed.hosts
+	// What is in the users' hands goes on working until they have been given the other.
+	if present := s.presentName(); present != "" && !slices.Contains(s.hosts, present) {
+		s.hosts = append(slices.Clone(s.hosts), present)
 	}
-	s.hosts = nodeHosts(nodes.Items, exposure.Address)
-	host, ok := nodePortHost(nodes.Items, exposure.Address, s.status.ControlPlane.Endpoint)
-	if !ok {
-		return &blocked{reason: tenancyv1alpha1.ReasonProvisioning, message: fmt.Sprintf(
-			"spec.controlPlane.exposure.address of class %q is empty and no node of the meta cluster is Ready with an InternalIP: set the address, or wait for a node",
-			s.class.Name)}
-	}
-	s.status.ControlPlane.Endpoint = serverURL(host, s.service.Spec.Ports[0].NodePort)
 	return nil
 }
 

@@ -94,20 +94,25 @@ func (r *Reconciler) usersOf(ctx context.Context, class client.Object) []reconci
 	return r.requests(ctx, nil, client.MatchingFields{indexClass: class.GetName()})
 }
 
-// exposedOnNodes maps a node to the VirtualClusters whose endpoint is not the
-// ClusterIP of their Service: its addresses are in their certificates.
+// exposedOnNodes maps a node to the VirtualClusters that are reached at a
+// NodePort: the nodes' addresses are in their certificates.
 func (r *Reconciler) exposedOnNodes(ctx context.Context, _ client.Object) []reconcile.Request {
-	var classes tenancyv1alpha1.VirtualClusterClassList
-	if err := r.Client.List(ctx, &classes); err != nil {
+	var list tenancyv1alpha1.VirtualClusterClassList
+	if err := r.Client.List(ctx, &list); err != nil {
 		log.FromContext(ctx).Error(err, "Listing classes failed")
 		return nil
 	}
-	exposed := map[string]bool{}
-	for i := range classes.Items {
-		exposed[classes.Items[i].Name] = classes.Items[i].Spec.ControlPlane.Exposure.Type == tenancyv1alpha1.ExposeNodePort
+	classes := map[string]*tenancyv1alpha1.VirtualClusterClass{}
+	for i := range list.Items {
+		classes[list.Items[i].Name] = &list.Items[i]
 	}
 	return r.requests(ctx, func(virtualCluster *tenancyv1alpha1.VirtualCluster) bool {
-		return exposed[virtualCluster.Spec.ClassName]
+		class, found := classes[virtualCluster.Spec.ClassName]
+		if !found {
+			return false
+		}
+		controlPlane, err := effectiveControlPlane(class, virtualCluster.Spec.ControlPlane)
+		return err == nil && controlPlane.Exposure.Type == tenancyv1alpha1.ExposeNodePort
 	})
 }
 

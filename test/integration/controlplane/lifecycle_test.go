@@ -378,7 +378,8 @@ func testManager(t *testing.T, s *suite) {
 		return errors.New("no answer")
 	}
 	dial := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no way") }
-	if err := controlplane.Setup(t.Context(), mgr, config, controlplane.Reach{Probe: probe, Dial: dial, Members: members.Connect}); err != nil {
+	probeName := func(context.Context, string, string, []byte) error { return nil }
+	if err := controlplane.Setup(t.Context(), mgr, config, controlplane.Reach{Probe: probe, ProbeName: probeName, Dial: dial, Members: members.Connect}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -86,6 +86,9 @@ func TestControlPlane(t *testing.T) {
 		{"ForeignObjectsAreLeftAlone", testForeignObjects},
 		{"ServiceRange", testServiceRange},
 		{"NodePort", testNodePort},
+		{"LoadBalancer", testLoadBalancer},
+		{"GatewayEndpoint", testGatewayEndpoint},
+		{"SwitchExposure", testSwitchExposure},
 		{"DeletionWithoutClass", testDeletionWithoutClass},
 		{"AgentServing", testAgentServing},
 		{"Identities", testIdentities},
@@ -178,9 +181,10 @@ func (s *suite) reconciler(writer client.Client) *reconciler.Reconciler {
 	serving := &reconciler.AgentServing{Client: writer, APIReader: s.client, Namespace: platformNamespace, Clock: clock.RealClock{}}
 	return &reconciler.Reconciler{
 		Client: writer, APIReader: s.client, Clock: clock.RealClock{},
-		Recorder: events.NewFakeRecorder(1000),
-		Probe:    func(context.Context, string, []byte) error { return nil },
-		AgentCA:  serving.CA,
+		Recorder:  events.NewFakeRecorder(1000),
+		Probe:     func(context.Context, string, []byte) error { return nil },
+		ProbeName: func(context.Context, string, string, []byte) error { return nil },
+		AgentCA:   serving.CA,
 
 		PlatformNamespace: platformNamespace,
 		Members: func(context.Context, members.Endpoint) (members.Database, error) {
