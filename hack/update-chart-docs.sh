@@ -11,8 +11,8 @@ cd "$(dirname "$0")/../charts/virtualcluster"
   cat <<'EOF'
 # Chart virtualcluster
 
-Installs the platform: the CRDs, vc-manager, syncer and vn-agent, and one
-VirtualClusterClass. See docs/operators.md for what the cluster must offer.
+Installs the platform: the CRDs, vc-manager, syncer and vn-agent, vc-gateway on
+request, and one VirtualClusterClass. See docs/operators.md for what the cluster must offer.
 
     helm install virtualcluster charts/virtualcluster --namespace vc-system --create-namespace
 

@@ -15,7 +15,7 @@ IMAGE_REPOSITORY := ghcr.io/virtualcluster
 # A statically linked busybox; on Debian from the package busybox-static.
 BUSYBOX ?= /bin/busybox
 
-PLATFORM_IMAGES := vc-manager syncer vn-agent
+PLATFORM_IMAGES := vc-manager syncer vn-agent vc-gateway
 OTHER_IMAGES := agnhost busybox control-plane control-plane-v1.36 coredns local-path-provisioner pause
 
 PLATFORM_ARCHIVES := $(PLATFORM_IMAGES:%=bin/images/%.tar)

@@ -13,16 +13,22 @@ import (
 // DefaultPlatformNamespace is where the platform's own components run.
 const DefaultPlatformNamespace = "vc-system"
 
-// Common is what every binary's configuration holds; embed it inline.
+// Common is the configuration of what one of several replicas does; embed it inline.
 type Common struct {
+	Process `json:",inline"`
+	// leaderElection lets one of several replicas work.
+	LeaderElection LeaderElection `json:"leaderElection,omitempty"`
+}
+
+// Process is what every binary's configuration holds; embed it inline where
+// all replicas do the same.
+type Process struct {
 	// metrics is where Prometheus metrics are served.
 	Metrics MetricsServer `json:"metrics,omitempty"`
 	// health is where /healthz and /readyz are served.
 	Health HealthServer `json:"health,omitempty"`
 	// profiling is where profiles are served, for who looks for lost time.
 	Profiling Profiling `json:"profiling,omitempty"`
-	// leaderElection lets one of several replicas work.
-	LeaderElection LeaderElection `json:"leaderElection,omitempty"`
 	// clientConnection limits the requests to the cluster that the binary runs in.
 	ClientConnection ClientConnection `json:"clientConnection,omitempty"`
 }
@@ -64,30 +70,40 @@ type ClientConnection struct {
 
 // SetDefaults sets every field that is unset.
 func (c *Common) SetDefaults() {
-	setDefault(&c.Metrics.BindAddress, ":8080")
-	setDefault(&c.Health.BindAddress, ":8081")
+	c.Process.SetDefaults()
 	if c.LeaderElection.LeaderElect == nil {
 		elect := true
 		c.LeaderElection.LeaderElect = &elect
 	}
 	setDefault(&c.LeaderElection.ResourceNamespace, DefaultPlatformNamespace)
-	setDefault(&c.ClientConnection.QPS, 100)
-	setDefault(&c.ClientConnection.Burst, 200)
+}
+
+// SetDefaults sets every field that is unset.
+func (p *Process) SetDefaults() {
+	setDefault(&p.Metrics.BindAddress, ":8080")
+	setDefault(&p.Health.BindAddress, ":8081")
+	setDefault(&p.ClientConnection.QPS, 100)
+	setDefault(&p.ClientConnection.Burst, 200)
 }
 
 // Validate returns everything that is wrong with c.
 func (c *Common) Validate() field.ErrorList {
-	errs := validateBindAddress(field.NewPath("metrics", "bindAddress"), c.Metrics.BindAddress)
-	errs = append(errs, validateBindAddress(field.NewPath("health", "bindAddress"), c.Health.BindAddress)...)
-	errs = append(errs, c.Profiling.validate(field.NewPath("profiling", "bindAddress"))...)
-	errs = append(errs, validateNamespace(field.NewPath("leaderElection", "resourceNamespace"), c.LeaderElection.ResourceNamespace)...)
+	return append(c.Process.Validate(),
+		validateNamespace(field.NewPath("leaderElection", "resourceNamespace"), c.LeaderElection.ResourceNamespace)...)
+}
+
+// Validate returns everything that is wrong with p.
+func (p *Process) Validate() field.ErrorList {
+	errs := validateBindAddress(field.NewPath("metrics", "bindAddress"), p.Metrics.BindAddress)
+	errs = append(errs, validateBindAddress(field.NewPath("health", "bindAddress"), p.Health.BindAddress)...)
+	errs = append(errs, p.Profiling.validate(field.NewPath("profiling", "bindAddress"))...)
 	connection := field.NewPath("clientConnection")
-	errs = append(errs, validatePositive(connection.Child("qps"), c.ClientConnection.QPS)...)
-	return append(errs, validatePositive(connection.Child("burst"), c.ClientConnection.Burst)...)
+	errs = append(errs, validatePositive(connection.Child("qps"), p.ClientConnection.QPS)...)
+	return append(errs, validatePositive(connection.Child("burst"), p.ClientConnection.Burst)...)
 }
 
 // Profiles reports whether profiles are served.
-func (c *Common) Profiles() bool { return c.Profiling.BindAddress != "" }
+func (p *Process) Profiles() bool { return p.Profiling.BindAddress != "" }
 
 func (p *Profiling) validate(path *field.Path) field.ErrorList {
 	if p.BindAddress == "" {

@@ -15,14 +15,23 @@ app.kubernetes.io/name: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/* The components that are installed, as a JSON list. */}}
+{{- define "virtualcluster.components" -}}
+{{- $components := list "vc-manager" "syncer" "vn-agent" -}}
+{{- if .Values.gateway.enabled -}}
+{{- $components = append $components "vc-gateway" -}}
+{{- end -}}
+{{- toJson $components -}}
+{{- end }}
+
 {{/* Component name -> key of its values. */}}
 {{- define "virtualcluster.valuesKey" -}}
-{{- get (dict "vc-manager" "vcManager" "syncer" "syncer" "vn-agent" "vnAgent") . -}}
+{{- get (dict "vc-manager" "vcManager" "syncer" "syncer" "vn-agent" "vnAgent" "vc-gateway" "gateway") . -}}
 {{- end }}
 
 {{/* Component name -> kind of its configuration. */}}
 {{- define "virtualcluster.configKind" -}}
-{{- get (dict "vc-manager" "VCManagerConfiguration" "syncer" "SyncerConfiguration" "vn-agent" "VNAgentConfiguration") . -}}
+{{- get (dict "vc-manager" "VCManagerConfiguration" "syncer" "SyncerConfiguration" "vn-agent" "VNAgentConfiguration" "vc-gateway" "GatewayConfiguration") . -}}
 {{- end }}
 
 {{/* The configuration file of a component. Call with a dict: root, component. */}}
@@ -30,13 +39,15 @@ app.kubernetes.io/name: {{ . }}
 {{- $values := index .root.Values (include "virtualcluster.valuesKey" .component) -}}
 {{- $base := dict
       "apiVersion" "config.virtualcluster.io/v1alpha1"
-      "kind" (include "virtualcluster.configKind" .component)
-      "leaderElection" (dict "leaderElect" true "resourceNamespace" .root.Release.Namespace) -}}
+      "kind" (include "virtualcluster.configKind" .component) -}}
+{{- if ne .component "vc-gateway" -}}
+{{- $_ := set $base "leaderElection" (dict "leaderElect" true "resourceNamespace" .root.Release.Namespace) -}}
+{{- end -}}
 {{- if eq .component "vc-manager" -}}
 {{- $_ := set $base "platformNamespace" .root.Release.Namespace -}}
 {{- else if eq .component "vn-agent" -}}
 {{- $_ := set $base "platformNamespace" .root.Release.Namespace -}}
-{{- else if gt (int $values.replicas) 1 -}}
+{{- else if and (eq .component "syncer") (gt (int $values.replicas) 1) -}}
 {{- $_ := set $base "sharding" (dict "enabled" true) -}}
 {{- end -}}
 {{- toYaml (mergeOverwrite $base (deepCopy $values.config)) -}}
