@@ -123,6 +123,61 @@ func TestPodsAreConfined(t *testing.T) {
 	}
 }
 
+// withGateway are values that install every component.
+func withGateway(service map[string]any) map[string]any {
+	return map[string]any{
+		"gateway": map[string]any{"enabled": true, "service": service},
+		"class": map[string]any{"controlPlane": map[string]any{"exposure": map[string]any{
+			"type": "Gateway", "allowed": []any{"Gateway", "ClusterIP"},
+			"gateway": map[string]any{"domain": "vc.example.test", "address": "192.0.2.1:30443"},
+		}}},
+	}
+}
+
+// TestGateway: on request there is a gateway, confined like the others, that
+// may read VirtualClusters and nothing else, and that its Service leads to.
+func TestGateway(t *testing.T) {
+	objects := mustRender(t, withGateway(map[string]any{"type": "NodePort", "nodePort": 30443}))
+	deployment := pick[appsv1.Deployment](t, objects, "Deployment")["vc-gateway"]
+	pod := deployment.Spec.Template.Spec
+	if len(pod.Containers) != 1 || !ptr.Deref(pod.SecurityContext.RunAsNonRoot, false) {
+		t.Fatalf("the pod is not confined: %+v", pod)
+	}
+	checkContainer(t, "vc-gateway", pod.Containers[0])
+	config := &configv1alpha1.GatewayConfiguration{}
+	config.SetDefaults()
+	if drain := config.Timeouts.Drain.Duration + config.Timeouts.ShutdownDelay.Duration; float64(ptr.Deref(pod.TerminationGracePeriodSeconds, 0)) <= drain.Seconds() {
+		t.Errorf("the pod is killed after %d s, before connections are drained", *pod.TerminationGracePeriodSeconds)
+	}
+	rules := pick[rbacv1.ClusterRole](t, objects, "ClusterRole")["virtualcluster-vc-gateway"].Rules
+	if len(rules) != 1 || !slices.Equal(rules[0].Resources, []string{"virtualclusters"}) || !slices.Equal(rules[0].Verbs, []string{"get", "list", "watch"}) {
+		t.Errorf("the gateway may %+v", rules)
+	}
+	if _, found := pick[rbacv1.Role](t, objects, "Role")["vc-gateway"]; found {
+		t.Error("the gateway has a Role, and needs none")
+	}
+	service := pick[corev1.Service](t, objects, "Service")["vc-gateway"]
+	if service.Spec.Type != corev1.ServiceTypeNodePort || service.Spec.Ports[0].NodePort != 30443 ||
+		service.Spec.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
+		t.Errorf("Service %+v", service.Spec)
+	}
+	if !selects(metav1.LabelSelector{MatchLabels: service.Spec.Selector}, deployment.Spec.Template.Labels) {
+		t.Errorf("the Service selects %v, the pods carry %v", service.Spec.Selector, deployment.Spec.Template.Labels)
+	}
+	if _, found := pick[policyv1.PodDisruptionBudget](t, objects, "PodDisruptionBudget")["vc-gateway"]; !found {
+		t.Error("two replicas have no PodDisruptionBudget")
+	}
+	class := classOf(t, objects)
+	exposure, _, _ := unstructured.NestedMap(class.Object, "spec", "controlPlane", "exposure")
+	if gateway, ok := exposure["gateway"].(map[string]any); !ok || gateway["domain"] != "vc.example.test" || gateway["address"] != "192.0.2.1:30443" {
+		t.Errorf("the class exposes by %v", exposure)
+	}
+	inside := pick[corev1.Service](t, mustRender(t, withGateway(map[string]any{"type": "ClusterIP", "nodePort": 30443})), "Service")["vc-gateway"]
+	if inside.Spec.Ports[0].NodePort != 0 || inside.Spec.ExternalTrafficPolicy != "" {
+		t.Errorf("Service of type ClusterIP: %+v", inside.Spec)
+	}
+}
+
 func checkContainer(t *testing.T, name string, container corev1.Container) {
 	t.Helper()
 	s := container.SecurityContext
@@ -247,11 +302,12 @@ func TestValuesReachTheObjects(t *testing.T) {
 // TestComponentsAcceptTheirConfiguration reads what the chart writes as the
 // components do, which refuse a field that they do not know.
 func TestComponentsAcceptTheirConfiguration(t *testing.T) {
-	configMaps := pick[corev1.ConfigMap](t, mustRender(t, nil), "ConfigMap")
+	configMaps := pick[corev1.ConfigMap](t, mustRender(t, withGateway(nil)), "ConfigMap")
 	cases := map[string]configv1alpha1.Configuration{
 		"vc-manager": &configv1alpha1.VCManagerConfiguration{},
 		"syncer":     &configv1alpha1.SyncerConfiguration{},
 		"vn-agent":   &configv1alpha1.VNAgentConfiguration{},
+		"vc-gateway": &configv1alpha1.GatewayConfiguration{},
 	}
 	for name, config := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -267,7 +323,8 @@ func TestComponentsAcceptTheirConfiguration(t *testing.T) {
 }
 
 // TestNetworkPoliciesLetInOnlyWhoCalls: the tenants' API servers reach vn-agent,
-// metrics are read by who is named, and nothing else is open.
+// clients of any address reach the gateway, metrics are read by who is named,
+// and nothing else is open.
 func TestNetworkPoliciesLetInOnlyWhoCalls(t *testing.T) {
 	if got := pick[networkingv1.NetworkPolicy](t, mustRender(t, nil), "NetworkPolicy"); len(got) != 0 {
 		t.Errorf("got %d NetworkPolicies unasked: not every network plugin keeps a caller's address", len(got))
@@ -277,14 +334,14 @@ func TestNetworkPoliciesLetInOnlyWhoCalls(t *testing.T) {
 		metricsFrom []any
 		want        map[string]string
 	}{
-		"nobody reads metrics": {want: map[string]string{"vc-manager": "", "syncer": "", "vn-agent": "kubelet"}},
+		"nobody reads metrics": {want: map[string]string{"vc-manager": "", "syncer": "", "vn-agent": "kubelet", "vc-gateway": "https"}},
 		"monitoring does": {metricsFrom: []any{monitoring}, want: map[string]string{
-			"vc-manager": "metrics", "syncer": "metrics", "vn-agent": "kubelet metrics",
+			"vc-manager": "metrics", "syncer": "metrics", "vn-agent": "kubelet metrics", "vc-gateway": "https metrics",
 		}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			objects := mustRender(t, map[string]any{"networkPolicy": map[string]any{"enabled": true, "metricsFrom": tc.metricsFrom}})
+			objects := mustRender(t, map[string]any{"networkPolicy": map[string]any{"enabled": true, "metricsFrom": tc.metricsFrom}, "gateway": map[string]any{"enabled": true}})
 			got := map[string]string{}
 			for name, policy := range pick[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy") {
 				if !slices.Equal(policy.Spec.PolicyTypes, []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}) {
@@ -317,7 +374,8 @@ func openPorts(t *testing.T, policy networkingv1.NetworkPolicy) string {
 	t.Helper()
 	var open []string
 	for _, rule := range policy.Spec.Ingress {
-		if len(rule.From) == 0 || len(rule.Ports) == 0 {
+		everybody := len(rule.From) == 0 && policy.Name != "vc-gateway"
+		if everybody || len(rule.Ports) == 0 {
 			t.Errorf("%s: the rule %+v is open to all", policy.Name, rule)
 		}
 		for _, port := range rule.Ports {
@@ -369,20 +427,23 @@ func classOf(t *testing.T, objects []*unstructured.Unstructured) *unstructured.U
 
 func TestSchemaRefusesBadValues(t *testing.T) {
 	cases := map[string]map[string]any{
-		"a key that is not known":  {"sincer": map[string]any{}},
-		"a nested unknown key":     {"image": map[string]any{"tga": "x"}},
-		"no replicas":              {"syncer": map[string]any{"replicas": 0}},
-		"an unknown pull policy":   {"image": map[string]any{"pullPolicy": "Sometimes"}},
-		"an unknown exposure":      {"class": map[string]any{"controlPlane": map[string]any{"exposure": map[string]any{"type": "Internet"}}}},
-		"a range that is none":     {"class": map[string]any{"network": map[string]any{"serviceCIDR": "10.112"}}},
-		"an upstream by name":      {"class": map[string]any{"dns": map[string]any{"upstreamNameservers": []any{"dns.example.com"}}}},
-		"no sandbox":               {"class": map[string]any{"sandbox": map[string]any{"allowed": []any{}}}},
-		"a version without v":      {"class": map[string]any{"versions": []any{map[string]any{"name": "1.37.1", "image": "x"}}}},
-		"an annotation not a text": {"podAnnotations": map[string]any{"a": 1}},
-		"a peer that is everybody": {"networkPolicy": map[string]any{"metricsFrom": []any{map[string]any{}}}},
-		"rights for everything":    {"syncer": map[string]any{"customResources": []any{map[string]any{"apiGroups": []any{"*"}, "resources": []any{"*"}}}}},
-		"rights for core objects":  {"syncer": map[string]any{"customResources": []any{map[string]any{"apiGroups": []any{""}, "resources": []any{"nodes"}}}}},
-		"a word for a number":      {"logs": map[string]any{"verbosity": "loud"}},
+		"a key that is not known":   {"sincer": map[string]any{}},
+		"a nested unknown key":      {"image": map[string]any{"tga": "x"}},
+		"no replicas":               {"syncer": map[string]any{"replicas": 0}},
+		"an unknown pull policy":    {"image": map[string]any{"pullPolicy": "Sometimes"}},
+		"an unknown exposure":       {"class": map[string]any{"controlPlane": map[string]any{"exposure": map[string]any{"type": "Internet"}}}},
+		"a range that is none":      {"class": map[string]any{"network": map[string]any{"serviceCIDR": "10.112"}}},
+		"an upstream by name":       {"class": map[string]any{"dns": map[string]any{"upstreamNameservers": []any{"dns.example.com"}}}},
+		"no sandbox":                {"class": map[string]any{"sandbox": map[string]any{"allowed": []any{}}}},
+		"a version without v":       {"class": map[string]any{"versions": []any{map[string]any{"name": "1.37.1", "image": "x"}}}},
+		"an annotation not a text":  {"podAnnotations": map[string]any{"a": 1}},
+		"a peer that is everybody":  {"networkPolicy": map[string]any{"metricsFrom": []any{map[string]any{}}}},
+		"rights for everything":     {"syncer": map[string]any{"customResources": []any{map[string]any{"apiGroups": []any{"*"}, "resources": []any{"*"}}}}},
+		"rights for core objects":   {"syncer": map[string]any{"customResources": []any{map[string]any{"apiGroups": []any{""}, "resources": []any{"nodes"}}}}},
+		"a gateway's port too high": {"gateway": map[string]any{"service": map[string]any{"nodePort": 70000}}},
+		"a gateway that elects":     {"gateway": map[string]any{"leader": true}},
+		"a domain with a wildcard":  {"class": map[string]any{"controlPlane": map[string]any{"exposure": map[string]any{"gateway": map[string]any{"domain": "*.vc"}}}}},
+		"a word for a number":       {"logs": map[string]any{"verbosity": "loud"}},
 	}
 	for name, values := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -44,7 +44,7 @@ const (
 //
 // The values that differ from the chart's own are the caller's: a local cluster
 // wants class.controlPlane.exposure.type NodePort, and under
-// {vcManager,syncer,vnAgent}.podAnnotations the digest of the image, because
+// {vcManager,syncer,vnAgent,gateway}.podAnnotations the digest of the image, because
 // the tag stays the same when an image is rebuilt.
 func installPlatform(ctx context.Context, kubeconfig string, values map[string]any) error {
 	platformChart, err := charts.Load()

@@ -26,7 +26,7 @@ import (
 
 const (
 	// deploymentTimeout bounds the wait for the platform's pods. On two cores
-	// the three of them are ready in a few seconds once their images are there.
+	// they are ready in a few seconds once their images are there.
 	deploymentTimeout = 3 * time.Minute
 	// crdTimeout bounds the wait for the API server to serve a CRD.
 	crdTimeout = time.Minute
@@ -34,8 +34,8 @@ const (
 	pollInterval = 500 * time.Millisecond
 )
 
-// components are the Deployments of the chart.
-func components() []string { return []string{"syncer", "vc-manager", "vn-agent"} }
+// components are the Deployments of the chart in a local cluster.
+func components() []string { return []string{"syncer", "vc-gateway", "vc-manager", "vn-agent"} }
 
 // newPlatformClient returns a client for what the chart installs.
 func newPlatformClient(kubeconfig string) (client.Client, error) {

@@ -148,10 +148,10 @@ func TestWaitForDeployments(t *testing.T) {
 		want    []string
 	}{
 		"all there":          {objects: allAvailable()},
-		"nothing there":      {want: []string{"syncer, vc-manager, vn-agent not available"}},
-		"one not available":  {objects: []client.Object{deployment("syncer", false), deployment("vc-manager", true), deployment("vn-agent", true), stuck}, want: []string{"syncer not available", "pod syncer-1: ErrImageNeverPull no image"}},
-		"no pod is admitted": {objects: []client.Object{refused, deployment("vc-manager", true), deployment("vn-agent", true)}, want: []string{"Deployment syncer: violates PodSecurity"}},
-		"a status of before": {objects: []client.Object{outdated, deployment("vc-manager", true), deployment("vn-agent", true)}, want: []string{"syncer not available"}},
+		"nothing there":      {want: []string{"syncer, vc-gateway, vc-manager, vn-agent not available"}},
+		"one not available":  {objects: []client.Object{deployment("syncer", false), deployment("vc-gateway", true), deployment("vc-manager", true), deployment("vn-agent", true), stuck}, want: []string{"syncer not available", "pod syncer-1: ErrImageNeverPull no image"}},
+		"no pod is admitted": {objects: []client.Object{refused, deployment("vc-gateway", true), deployment("vc-manager", true), deployment("vn-agent", true)}, want: []string{"Deployment syncer: violates PodSecurity"}},
+		"a status of before": {objects: []client.Object{outdated, deployment("vc-gateway", true), deployment("vc-manager", true), deployment("vn-agent", true)}, want: []string{"syncer not available"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

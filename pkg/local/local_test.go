@@ -189,14 +189,24 @@ func TestWithholdsSysResource(t *testing.T) {
 }
 
 func TestPlatformValues(t *testing.T) {
-	got := platformValues(imports{"syncer": {Digest: "d1"}, "coredns": {Digest: "d2"}}, map[string]any{
+	got := platformValues(imports{"syncer": {Digest: "d1"}, "coredns": {Digest: "d2"}, "vc-gateway": {Digest: "d3"}}, netip.MustParseAddr("198.18.0.2"), map[string]any{
 		"class":  map[string]any{"controlPlane": map[string]any{"storage": "1Gi"}},
 		"syncer": map[string]any{"replicas": 2},
 	})
 	want := map[string]any{
 		"class": map[string]any{"controlPlane": map[string]any{
-			"exposure": map[string]any{"type": "NodePort"}, "storage": "1Gi",
+			"exposure": map[string]any{
+				"type": "NodePort", "allowed": []any{"NodePort", "ClusterIP", "Gateway"},
+				"gateway": map[string]any{"domain": "vc.internal", "address": "198.18.0.2:30443"},
+			},
+			"storage": "1Gi",
 		}},
+		"gateway": map[string]any{
+			"enabled": true, "replicas": 1,
+			"service":        map[string]any{"type": "NodePort", "nodePort": 30443},
+			"config":         map[string]any{"timeouts": map[string]any{"shutdownDelay": "1s", "drain": "5s"}},
+			"podAnnotations": map[string]any{imageDigestAnnotation: "d3"},
+		},
 		"syncer": map[string]any{"replicas": 2, "podAnnotations": map[string]any{imageDigestAnnotation: "d1"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

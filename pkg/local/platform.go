@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,7 +32,7 @@ import (
 // platformComponents maps the platform's images to where the chart's values
 // have the component.
 func platformComponents() map[string]string {
-	return map[string]string{"vc-manager": "vcManager", "syncer": "syncer", "vn-agent": "vnAgent"}
+	return map[string]string{"vc-manager": "vcManager", "syncer": "syncer", "vn-agent": "vnAgent", "vc-gateway": "gateway"}
 }
 
 // imageDigestAnnotation on the platform's pods holds the digest of their image
@@ -170,7 +171,7 @@ func (s *starter) installPlatform(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if err := s.options.InstallPlatform(ctx, s.layout.kubeconfig(), platformValues(known, s.options.Values)); err != nil {
+	if err := s.options.InstallPlatform(ctx, s.layout.kubeconfig(), platformValues(known, s.state.NodeIP, s.options.Values)); err != nil {
 		return true, fmt.Errorf("installing the platform: %w; see %s", err, s.layout.path(logsDir, "pods"))
 	}
 	after, err := revisions(ctx, superClient)
@@ -193,16 +194,33 @@ func revisions(ctx context.Context, superClient client.Client) ([]string, error)
 	return names, nil
 }
 
-// platformValues are the chart's values for a local cluster, with those of the
-// caller on top. It is pure.
-func platformValues(known imports, own map[string]any) map[string]any {
+// What vc-gateway is called in a local cluster: a port of the node, and a
+// domain that no DNS server knows, since kubeconfigs name the address.
+const (
+	gatewayPort   = 30443
+	gatewayDomain = "vc.internal"
+)
+
+// platformValues are the chart's values for a local cluster whose node has the
+// address node, with those of the caller on top. It is pure.
+func platformValues(known imports, node netip.Addr, own map[string]any) map[string]any {
 	values := map[string]any{
 		// A tenant's API must be reached from the machine, which is not on the pods' network.
-		"class": map[string]any{"controlPlane": map[string]any{"exposure": map[string]any{"type": "NodePort"}}},
+		"class": map[string]any{"controlPlane": map[string]any{"exposure": map[string]any{
+			"type":    "NodePort",
+			"allowed": []any{"NodePort", "ClusterIP", "Gateway"},
+			"gateway": map[string]any{"domain": gatewayDomain, "address": netip.AddrPortFrom(node, gatewayPort).String()},
+		}}},
+		"gateway": map[string]any{
+			"enabled": true, "replicas": 1,
+			"service": map[string]any{"type": "NodePort", "nodePort": gatewayPort},
+			// Nobody's work depends on a connection that ends sooner.
+			"config": map[string]any{"timeouts": map[string]any{"shutdownDelay": "1s", "drain": "5s"}},
+		},
 	}
 	for image, component := range platformComponents() {
 		if digest := known[image].Digest; digest != "" {
-			values[component] = map[string]any{"podAnnotations": map[string]any{imageDigestAnnotation: digest}}
+			values = merge(values, map[string]any{component: map[string]any{"podAnnotations": map[string]any{imageDigestAnnotation: digest}}})
 		}
 	}
 	return merge(values, own)
