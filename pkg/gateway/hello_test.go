@@ -119,12 +119,14 @@ func (r *repeated) Read(p []byte) (int, error) {
 }
 
 func TestReadHelloIsBounded(t *testing.T) {
-	input := &repeated{unit: append([]byte{22, 3, 1, 0, 4}, 1, 0xff, 0xff, 0xff)}
-	if _, _, err := readHello(stream{Reader: input}); err == nil {
-		t.Error("an endless message is no error")
+	// A message that is as long as crypto/tls takes, in records of 1 KiB.
+	first := []byte{22, 3, 1, 0, 4, 1, 0, 0xf0, 0}
+	rest := &repeated{unit: append([]byte{22, 3, 1, 4, 0}, make([]byte, 1024)...)}
+	if _, _, err := readHello(stream{Reader: io.MultiReader(bytes.NewReader(first), rest)}); !errors.Is(err, errHelloTooLarge) {
+		t.Errorf("got %v, want that it is too large", err)
 	}
-	if input.read > maxHello {
-		t.Errorf("%d bytes were read of an endless message, at most %d are wanted", input.read, maxHello)
+	if rest.read > maxHello {
+		t.Errorf("%d bytes were read, at most %d are wanted", rest.read, maxHello)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -440,9 +441,15 @@ func TestSlowClients(t *testing.T) {
 	if got := f.value(t, "vc_gateway_refused_total", string(reasonTimeout)); got != 2 {
 		t.Errorf("%v timeouts are counted, want 2", got)
 	}
-	honest, _ := f.call(t, nameA)
-	expect(t, honest, []byte("A"))
+	honest, hello := f.call(t, nameA)
+	expect(t, honest, append([]byte("A"), hello...))
 	// A connection that has been led to a tenant may be silent for longer.
+	if err := honest.SetReadDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := honest.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the silent connection: %v", err)
+	}
 	waitFor(t, "the handshakes' end", func() error {
 		f.server.mutex.Lock()
 		defer f.server.mutex.Unlock()
@@ -498,6 +505,15 @@ func TestDrain(t *testing.T) {
 		}
 		return nil
 	})
+	if err := stays.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stays.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the open connection: %v", err)
+	}
+	if err := stays.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := stays.Write([]byte("going on")); err != nil {
 		t.Fatal(err)
 	}
