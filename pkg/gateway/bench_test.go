@@ -75,7 +75,7 @@ func BenchmarkIdle(b *testing.B) {
 				}
 				b.ReportMetric(float64(inUse()-before)/connections/1024, "KiB/conn")
 				for _, conn := range open1000 {
-					conn.Close()
+					_ = conn.Close()
 				}
 			}
 		})

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -36,7 +37,7 @@ func clientHello(t testing.TB, config *tls.Config) []byte {
 	if _, err := io.ReadFull(server, body); err != nil {
 		t.Fatal(err)
 	}
-	return append(header, body...)
+	return slices.Concat(header, body)
 }
 
 // records cuts the handshake message in a record into records of at most size bytes.

@@ -45,17 +45,17 @@ func (b *buffers) relay(client, backend *net.TCPConn, fromClient, fromBackend pr
 	both.Go(func() {
 		if b.copy(client, backend, fromBackend) != nil {
 			// Whoever waits on the other way learns it by this.
-			client.Close()
-			backend.Close()
+			hangUp(client)
+			hangUp(backend)
 		}
 	})
 	if b.copy(backend, client, fromClient) != nil {
-		client.Close()
-		backend.Close()
+		hangUp(client)
+		hangUp(backend)
 	}
 	both.Wait()
-	client.Close()
-	backend.Close()
+	hangUp(client)
+	hangUp(backend)
 }
 
 // copy copies until source ends, and says so to destination.
@@ -79,6 +79,9 @@ func (b *buffers) copy(destination, source *net.TCPConn, count prometheus.Counte
 		}
 	}
 }
+
+// hangUp closes a connection. That fails only where it was closed before.
+func hangUp(conn net.Conn) { _ = conn.Close() }
 
 // move does one read and writes what it has got.
 func move(destination io.Writer, source io.Reader, buffer []byte, count prometheus.Counter) (int, error) {

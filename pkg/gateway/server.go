@@ -159,18 +159,18 @@ func (s *Server) accept(ctx context.Context, listener net.Listener) error {
 		}
 		client, ok := conn.(*net.TCPConn)
 		if !ok {
-			conn.Close()
+			hangUp(conn)
 			return fmt.Errorf("accepted a %T: only TCP is served", conn)
 		}
 		if s.open.Add(1) > int64(s.options.Connections) {
 			s.open.Add(-1)
 			s.options.Metrics.refuse(reasonTotalLimit)
-			client.Close()
+			hangUp(client)
 			continue
 		}
 		s.sessions.Go(func() {
 			defer s.open.Add(-1)
-			defer client.Close()
+			defer hangUp(client)
 			s.serve(ctx, client)
 		})
 	}
@@ -181,7 +181,7 @@ func (s *Server) serve(ctx context.Context, client *net.TCPConn) {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	// However far it has come: what must end, ends now.
-	defer context.AfterFunc(ctx, func() { client.Close() })()
+	defer context.AfterFunc(ctx, func() { hangUp(client) })()
 	name, hello, why := s.greet(client)
 	if why != "" {
 		s.refuse(client, why)
@@ -199,7 +199,7 @@ func (s *Server) serve(ctx context.Context, client *net.TCPConn) {
 		s.refuse(client, reasonUnreachable)
 		return
 	}
-	defer context.AfterFunc(ctx, func() { backend.Close() })()
+	defer context.AfterFunc(ctx, func() { hangUp(backend) })()
 	metrics := entered.tenant.metrics
 	metrics.connections.Inc()
 	metrics.fromClients.Add(float64(len(hello)))
@@ -292,15 +292,15 @@ func (s *Server) dial(ctx context.Context, address string, hello []byte) (*net.T
 	}
 	backend, ok := conn.(*net.TCPConn)
 	if !ok {
-		conn.Close()
+		hangUp(conn)
 		return nil, fmt.Errorf("dialled a %T: only TCP is served", conn)
 	}
 	if err := backend.SetWriteDeadline(s.options.Clock.Now().Add(s.options.Dial)); err != nil {
-		backend.Close()
+		hangUp(backend)
 		return nil, err
 	}
 	if _, err := backend.Write(hello); err != nil {
-		backend.Close()
+		hangUp(backend)
 		return nil, err
 	}
 	return backend, backend.SetWriteDeadline(time.Time{})

@@ -159,7 +159,7 @@ func echo(t testing.TB, greeting string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
+	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -190,7 +190,7 @@ func (f *fixture) dial(t testing.TB) *net.TCPConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
@@ -394,12 +394,15 @@ func TestLimitPerTenant(t *testing.T) {
 	expect(t, third, unrecognizedName())
 	other, _ := f.call(t, nameB)
 	expect(t, other, []byte("B"))
-	first.Close()
+	_ = first.Close()
 	waitFor(t, "a place for another", func() error {
 		conn, _ := f.call(t, nameA)
 		got := make([]byte, 1)
-		if _, err := io.ReadFull(conn, got); err != nil || got[0] != 'A' {
-			return fmt.Errorf("got %q, %v", got, err)
+		if _, err := io.ReadFull(conn, got); err != nil {
+			return err
+		}
+		if got[0] != 'A' {
+			return fmt.Errorf("got %q", got)
 		}
 		return nil
 	})
@@ -500,7 +503,7 @@ func TestDrain(t *testing.T) {
 	waitFor(t, "the listener's end", func() error {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", f.address)
 		if err == nil {
-			conn.Close()
+			_ = conn.Close()
 			return errors.New("still listening")
 		}
 		return nil
@@ -518,7 +521,7 @@ func TestDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, stays, []byte("going on"))
-	late.Close()
+	_ = late.Close()
 	expectEnd(t, stays)
 	<-f.ended
 }
@@ -530,7 +533,7 @@ func TestDrainEndsEarly(t *testing.T) {
 	conn, _ := f.call(t, nameA)
 	expect(t, conn, []byte("A"))
 	f.stop()
-	conn.Close()
+	_ = conn.Close()
 	select {
 	case <-f.ended:
 	case <-time.After(patience):

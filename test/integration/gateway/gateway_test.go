@@ -98,7 +98,7 @@ func startServer(t *testing.T, name string) *server {
 	s.address = listener.Addr().String()
 	httpServer := &http.Server{Handler: mux, ReadHeaderTimeout: patience}
 	go func() { _ = httpServer.Serve(listener) }() // It ends with the test.
-	t.Cleanup(func() { httpServer.Close() })
+	t.Cleanup(func() { _ = httpServer.Close() })
 	return s
 }
 
@@ -254,7 +254,7 @@ func (f *fixture) watch(t *testing.T, s *server) *watch {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { response.Body.Close() })
+	t.Cleanup(func() { _ = response.Body.Close() })
 	return &watch{bufio.NewReader(response.Body)}
 }
 
@@ -321,7 +321,7 @@ func (f *fixture) testThousand(t *testing.T, tenants ...*server) {
 		t.Errorf("%d connections were open at once, want %d", len(opened), connections)
 	}
 	for conn := range opened {
-		conn.Close()
+		_ = conn.Close()
 	}
 }
 
@@ -381,7 +381,7 @@ func (f *fixture) testDrain(t *testing.T, s *server) {
 	eventually(t, "no more connections are accepted", func() error {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", f.address)
 		if err == nil {
-			conn.Close()
+			_ = conn.Close()
 			return errors.New("still listening")
 		}
 		return nil
