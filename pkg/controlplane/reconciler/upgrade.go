@@ -153,10 +153,8 @@ func (q question) change(wanted tenancyv1alpha1.ClassVersion) (choice, error) {
 		return q.rolledBack(last)
 	}
 	if !same || last.State != tenancyv1alpha1.UpgradeRolling {
-		if ready := q.ready(); ready != 0 && (ready != q.want || q.scaling) {
-			// One is missing already: with another the database would have no majority.
-			return q.keep(choice{upgrade: q.last, reason: tenancyv1alpha1.ReasonRollingOut, message: fmt.Sprintf(
-				"%s waits until there are as many replicas as there are to be, and every one is ready: %d of %d are", wanted.Name, ready, q.want)})
+		if obstacle := q.obstacle(); obstacle != "" {
+			return q.keep(choice{upgrade: q.last, reason: tenancyv1alpha1.ReasonRollingOut, message: wanted.Name + " waits: " + obstacle})
 		}
 		last = &tenancyv1alpha1.UpgradeStatus{
 			From: q.running, To: wanted.Name, State: tenancyv1alpha1.UpgradeRolling, StartTime: metav1.NewTime(q.now).Rfc3339Copy(),
@@ -178,6 +176,23 @@ func (q question) change(wanted tenancyv1alpha1.ClassVersion) (choice, error) {
 		out.runningImage = offer.Image
 	}
 	return out, nil
+}
+
+// obstacle says why a change of version must not begin yet; empty if it may.
+// One that is missing already, or that has no vote yet, and another that is
+// being replaced would leave the database without a majority. Where none serves,
+// there is nothing to lose.
+func (q question) obstacle() string {
+	ready := q.ready()
+	switch {
+	case ready == 0:
+		return ""
+	case q.scaling:
+		return "the number of replicas is changing"
+	case ready != q.want:
+		return fmt.Sprintf("%d of %d replicas are ready", ready, q.want)
+	}
+	return ""
 }
 
 // rolledBack keeps what runs because of what became of another version.

@@ -112,7 +112,7 @@ func TestChoose(t *testing.T) {
 		"on while one is missing": {asking("v1.37.1", "v1.36.4", with(1, func(r *replica) { r.ready = false })), want{
 			version: "v1.36.4", image: "image-36", reason: "RollingOut", parts: []string{"2 of 3"}}},
 		"on while there are to be more": {asking("v1.37.1", "v1.36.4", func(q *question) { q.scaling = true }), want{
-			version: "v1.36.4", image: "image-36", reason: "RollingOut", parts: []string{"3 of 3"}}},
+			version: "v1.36.4", image: "image-36", reason: "RollingOut", parts: []string{"is changing"}}},
 		"on while none is ready": {asking("v1.37.1", "v1.36.4", func(q *question) { q.replicas = nil }), want{
 			version: "v1.37.1", image: "image-37", state: rolling, after: 5 * minute}},
 		"on after another change": {asking("v1.38.0", "v1.37.1", since(minute, completed)), want{version: "v1.38.0", image: "image-38", state: rolling}},
