@@ -198,7 +198,7 @@ func (s *suite) statefulSet(t *testing.T, virtualCluster *tenancyv1alpha1.Virtua
 const before, after = "v1.36.4", "v1.37.1"
 
 func testUpgrade(t *testing.T, s *suite) {
-	offers := s.versions(t, "upgrade", "10.204.0.0/20", before, after)
+	offers := s.versions(t, "upgrade", "10.230.0.0/20", before, after)
 	virtualCluster := s.virtualCluster(t, "upgrade", "upgrade")
 	s.settle(t, virtualCluster, nil, 0, "it runs the default", all(runs(before), upToDate(metav1.ConditionTrue, tenancyv1alpha1.ReasonReady)))
 
@@ -237,7 +237,7 @@ func testUpgrade(t *testing.T, s *suite) {
 // testUpgradeCrashPoints stops vc-manager before and after each write of an
 // upgrade, and of a rollback: the next one comes to the same end.
 func testUpgradeCrashPoints(t *testing.T, s *suite) {
-	s.versions(t, "upgrade-crash", "10.205.0.0/16", before, after)
+	s.versions(t, "upgrade-crash", "10.231.0.0/16", before, after)
 	for name, tc := range map[string]struct {
 		health health
 		end    string
@@ -315,7 +315,7 @@ func (s *suite) settledOn(t *testing.T, virtualCluster *tenancyv1alpha1.VirtualC
 }
 
 func testUpgradeIsRefused(t *testing.T, s *suite) {
-	s.versions(t, "refuse", "10.206.0.0/20", after, before, "v1.38.0", "v1.39.0", "v1.37.0")
+	s.versions(t, "refuse", "10.230.16.0/20", after, before, "v1.38.0", "v1.39.0", "v1.37.0")
 	virtualCluster := s.virtualCluster(t, "refuse", "refuse")
 	s.settle(t, virtualCluster, nil, 0, "it runs", all(runs(after), upToDate(metav1.ConditionTrue, tenancyv1alpha1.ReasonReady)))
 	for asked, want := range map[string]struct{ reason, part string }{
@@ -338,7 +338,7 @@ func testUpgradeIsRefused(t *testing.T, s *suite) {
 }
 
 func testUpgradeIsRolledBack(t *testing.T, s *suite) {
-	s.versions(t, "rollback", "10.207.0.0/20", before, after)
+	s.versions(t, "rollback", "10.230.32.0/20", before, after)
 	virtualCluster := s.virtualCluster(t, "rollback", "rollback")
 	s.settle(t, virtualCluster, nil, 0, "it runs", all(runs(before), upToDate(metav1.ConditionTrue, tenancyv1alpha1.ReasonReady)))
 	sick := health{after: pulling()}
@@ -375,7 +375,7 @@ func testUpgradeIsRolledBack(t *testing.T, s *suite) {
 
 // testVersionIsWithdrawn: a class that no longer offers what runs takes nobody down.
 func testVersionIsWithdrawn(t *testing.T, s *suite) {
-	offers := s.versions(t, "withdrawn", "10.208.0.0/20", before, after)
+	offers := s.versions(t, "withdrawn", "10.230.48.0/20", before, after)
 	virtualCluster := s.virtualCluster(t, "withdrawn", "withdrawn")
 	s.settle(t, virtualCluster, nil, 0, "it runs", all(runs(before), upToDate(metav1.ConditionTrue, tenancyv1alpha1.ReasonReady)))
 	pod := &corev1.Pod{}
@@ -403,7 +403,7 @@ func testVersionIsWithdrawn(t *testing.T, s *suite) {
 
 // testClassIsRolledOut: what else a class changes reaches those that run, and they say how far it is.
 func testClassIsRolledOut(t *testing.T, s *suite) {
-	offers := s.versions(t, "rollout", "10.209.0.0/20", after)
+	offers := s.versions(t, "rollout", "10.230.64.0/20", after)
 	virtualCluster := s.virtualCluster(t, "rollout", "rollout")
 	s.settle(t, virtualCluster, nil, 0, "it runs", all(runs(after), upToDate(metav1.ConditionTrue, tenancyv1alpha1.ReasonReady)))
 	change(t, s, offers, func(c *tenancyv1alpha1.VirtualClusterClass) {
@@ -424,7 +424,7 @@ func testClassIsRolledOut(t *testing.T, s *suite) {
 }
 
 func testPaused(t *testing.T, s *suite) {
-	offers := s.versions(t, "paused", "10.210.0.0/20", before, after)
+	offers := s.versions(t, "paused", "10.230.80.0/20", before, after)
 	early := &tenancyv1alpha1.VirtualCluster{ObjectMeta: metav1.ObjectMeta{Namespace: userNamespace, Name: "paused-early"}}
 	early.Spec.ClassName, early.Spec.Paused = "paused", true
 	s.create(t, early)
