@@ -204,6 +204,8 @@ func testNodePort(t *testing.T, s *suite) {
 			t.Errorf("serving certificate: %v", err)
 		}
 	}
+	s.runPod(t, virtualCluster, "10.244.7.9") // the condition tells whether it exists
+	mustReconcile(t, r, virtualCluster)
 	s.wantNoWrites(t, virtualCluster)
 }
 
