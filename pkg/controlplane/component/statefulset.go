@@ -27,8 +27,6 @@ const (
 	// with when the class no longer offers the version.
 	AnnotationRunningImage = tenancyv1alpha1.LabelPrefix + "running-image"
 
-	// user runs the process and owns its files; the image needs no entry for it.
-	user = 65532
 	// gracePeriodSeconds is more than the 15 s in which the process stops by itself.
 	gracePeriodSeconds = 20
 
@@ -101,7 +99,7 @@ func (s Spec) pod() corev1.PodSpec {
 		TerminationGracePeriodSeconds: ptr.To[int64](gracePeriodSeconds),
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot: ptr.To(true),
-			RunAsUser:    ptr.To[int64](user), RunAsGroup: ptr.To[int64](user), FSGroup: ptr.To[int64](user),
+			RunAsUser:    ptr.To(s.user()), RunAsGroup: ptr.To(s.user()), FSGroup: ptr.To(s.user()),
 			FSGroupChangePolicy: ptr.To(corev1.FSGroupChangeOnRootMismatch),
 			SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
@@ -141,10 +139,22 @@ func (s Spec) container() corev1.Container {
 		// VirtualCluster whose control plane does not start.
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		// Every second, so that a tenant waits for its control plane and not for the probes.
-		StartupProbe:   probe("/readyz", 1, 180),
+		StartupProbe:   probe("/readyz", 1, s.startupSeconds()),
 		ReadinessProbe: probe("/readyz", 1, 5),
-		LivenessProbe:  probe("/livez", 10, 6),
+		// A process is not better for being restarted when its database has no
+		// majority, which its end would only make more of a problem.
+		LivenessProbe: probe("/livez?exclude=etcd", 10, 6),
 	}
+}
+
+// startupSeconds is how long a process may take to become ready. It gives up by
+// itself, with a reason, if the fault is its own; one of several may have to
+// wait for others, for as long as they take to come back.
+func (s Spec) startupSeconds() int32 {
+	if s.Replicated {
+		return 15 * 60
+	}
+	return 3 * 60
 }
 
 // probe asks the API server, which answers these paths to anyone.

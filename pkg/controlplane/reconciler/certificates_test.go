@@ -61,3 +61,13 @@ func TestKeepVolume(t *testing.T) {
 		t.Errorf("volume claims (-want +got):\n%s", diff)
 	}
 }
+
+func TestKeepUser(t *testing.T) {
+	old, changed := component.Spec{TenantID: "old"}, component.Spec{TenantID: "new"}
+	desired := changed.StatefulSet("hash")
+	keepUser(desired, old.StatefulSet("hash"))
+	want := old.StatefulSet("hash").Spec.Template.Spec.SecurityContext
+	if diff := cmp.Diff(want, desired.Spec.Template.Spec.SecurityContext); diff != "" {
+		t.Errorf("security context (-want +got):\n%s", diff)
+	}
+}

@@ -78,6 +78,7 @@ func (r *Reconciler) applyStatefulSet(ctx context.Context, s *scope, found bool,
 	}
 	if found {
 		keepVolume(desired, existing)
+		keepUser(desired, existing)
 	}
 	s.statefulSet = &appsv1.StatefulSet{}
 	return r.apply(ctx, desired, s.statefulSet)
@@ -180,4 +181,14 @@ func keepVolume(desired, existing *appsv1.StatefulSet) {
 		desired.Spec.VolumeClaimTemplates[i].Spec.Resources = kept.Resources
 		desired.Spec.VolumeClaimTemplates[i].Spec.StorageClassName = kept.StorageClassName
 	}
+}
+
+// keepUser leaves the user of the process as it is: the files on the volume are that user's.
+func keepUser(desired, existing *appsv1.StatefulSet) {
+	kept := existing.Spec.Template.Spec.SecurityContext
+	if kept == nil || kept.RunAsUser == nil {
+		return
+	}
+	context := desired.Spec.Template.Spec.SecurityContext
+	context.RunAsUser, context.RunAsGroup, context.FSGroup = kept.RunAsUser, kept.RunAsGroup, kept.FSGroup
 }
