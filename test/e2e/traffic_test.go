@@ -30,7 +30,7 @@ const (
 	// requestLimit is how long one request may take before it has failed.
 	requestLimit = 10 * time.Second
 	// retryFor is how long the client that retries goes on with one request.
-	retryFor = 60 * time.Second
+	retryFor = 3 * time.Minute
 	// mostFailures is the share of failed requests of clients that do not retry.
 	mostFailures = 0.01
 	// shownFailures is how many of a client's failures are printed.
