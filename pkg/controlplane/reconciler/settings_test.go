@@ -4,6 +4,7 @@
 package reconciler
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -115,8 +116,8 @@ func TestEffectiveQuota(t *testing.T) {
 // wantBlocked fails unless err blocks for the reason, with a message that holds part.
 func wantBlocked(t *testing.T, err error, reason, part string) {
 	t.Helper()
-	wait, ok := err.(*blocked)
-	if !ok || wait.reason != reason || !strings.Contains(wait.message, part) {
+	var wait *blocked
+	if !errors.As(err, &wait) || wait.reason != reason || !strings.Contains(wait.message, part) {
 		t.Errorf("got error %v, want reason %s with %q", err, reason, part)
 	}
 }
