@@ -152,8 +152,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	s := newScope(virtualCluster)
 	defer s.endVisit()
 	s.spec.PlatformNamespace = r.PlatformNamespace
-	phases := r.pausedPhases(s)
-	if !virtualCluster.Spec.Paused {
+	var phases []phase
+	if virtualCluster.Spec.Paused {
+		phases = r.pausedPhases(s)
+	} else {
 		phases = r.phases(s)
 		if err := r.ensureFinalizer(ctx, virtualCluster); err != nil {
 			return ctrl.Result{}, err
