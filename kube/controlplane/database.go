@@ -191,9 +191,9 @@ func (d *database) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	case err := <-d.Err():
-		return fmt.Errorf("etcd: %w", err)
+		return fmt.Errorf("%w: etcd: %w", errDatabaseEnded, err)
 	case <-d.Server.StopNotify():
-		return d.whyStopped(ctx)
+		return fmt.Errorf("%w: %w", errDatabaseEnded, d.whyStopped(ctx))
 	}
 }
 

@@ -77,8 +77,15 @@ func Run(ctx context.Context, o *Options) error {
 	return waitStopped(ctx, group.Wait, time.After)
 }
 
+// errDatabaseEnded is part of why the process ends when its database has ended
+// before it.
+var errDatabaseEnded = errors.New("the database has ended")
+
 // waitStopped returns what wait does, which it calls once. When ctx has ended
-// it gives wait stopTimeout, and then returns why ctx ended, if that is an error.
+// it gives wait stopTimeout, and then returns why ctx ended, if that is an
+// error. Without a database there is nothing to wait for: every request that the
+// API server still took would fail, and clients turn to another replica only
+// when this one is gone.
 func waitStopped(ctx context.Context, wait func() error, after func(time.Duration) <-chan time.Time) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- wait() }()
@@ -86,6 +93,9 @@ func waitStopped(ctx context.Context, wait func() error, after func(time.Duratio
 	case err := <-stopped:
 		return err
 	case <-ctx.Done():
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, errDatabaseEnded) {
+		return cause
 	}
 	select {
 	case err := <-stopped:

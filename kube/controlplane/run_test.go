@@ -6,6 +6,7 @@ package controlplane
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -53,6 +54,22 @@ func TestWaitStopped(t *testing.T) {
 				t.Errorf("waitStopped = %v, want %v", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestWithoutADatabase: nobody is waited for when the database has ended.
+func TestWithoutADatabase(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := fmt.Errorf("%w: removed", errDatabaseEnded)
+	cancel(ended)
+	never := make(chan struct{})
+	t.Cleanup(func() { close(never) })
+	got := waitStopped(ctx, func() error { <-never; return nil }, func(time.Duration) <-chan time.Time {
+		t.Error("the other parts are waited for")
+		return time.After(0)
+	})
+	if !errors.Is(got, ended) {
+		t.Errorf("waitStopped = %v, want %v", got, ended)
 	}
 }
 
