@@ -142,7 +142,7 @@ func (s *suite) wantSilent(t *testing.T, virtualCluster *tenancyv1alpha1.Virtual
 // testRetention: of a class that retains volumes, the claims stay and the key
 // of what is in them, in their namespace, and nothing that anybody could use.
 func testRetention(t *testing.T, s *suite) {
-	keeping := class("keeping", "10.204.0.0/16")
+	keeping := class("keeping", "10.207.0.0/16")
 	keeping.Spec.ControlPlane.Storage.Retention = tenancyv1alpha1.RetentionRetain
 	s.create(t, keeping)
 	virtualCluster := s.virtualCluster(t, "kept", "keeping")

@@ -151,7 +151,7 @@ func (s *suite) placePod(t *testing.T, virtualCluster *tenancyv1alpha1.VirtualCl
 }
 
 func testLoadBalancer(t *testing.T, s *suite) {
-	s.create(t, exposable("balanced", "10.204.0.0/16", tenancyv1alpha1.ExposeLoadBalancer))
+	s.create(t, exposable("balanced", "10.208.0.0/16", tenancyv1alpha1.ExposeLoadBalancer))
 	virtualCluster := s.virtualCluster(t, "balanced", "balanced")
 	mustReconcile(t, s.showing(), virtualCluster)
 	if service := s.service(t, virtualCluster); service.Spec.Type != corev1.ServiceTypeLoadBalancer {

@@ -59,7 +59,7 @@ type rotation struct {
 
 func (s *suite) rotation(t *testing.T, name string) *rotation {
 	t.Helper()
-	rotating := class(name, "10.204.0.0/16")
+	rotating := class(name, "10.209.0.0/16")
 	rotating.Spec.ControlPlane.Certificates.Overlap = &metav1.Duration{Duration: shortOverlap}
 	s.create(t, rotating)
 	ro := &rotation{suite: s, clock: clocktesting.NewFakePassiveClock(time.Now()), created: map[string]int{}}
