@@ -71,6 +71,7 @@ func Run(ctx context.Context, o *Options) error {
 			return endedEarly(ctx, "kube-apiserver", err) // who stops it this early is no error either
 		}
 		go trimMemory(ctx, time.After)
+		go paceCollector(ctx, time.After)
 		return endedEarly(ctx, "kube-controller-manager", runControllerManager(ctx, o))
 	})
 	group.Go(func() error { return etcd.wait(ctx) })

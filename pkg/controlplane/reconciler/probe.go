@@ -15,8 +15,14 @@ import (
 	"time"
 )
 
-// probeTimeout limits one probe.
-const probeTimeout = 2 * time.Second
+const (
+	// probeTimeout limits one probe.
+	probeTimeout = 2 * time.Second
+	// dialPatience is how long a probe waits for a connection before it tries
+	// another. A connection that is begun in the moment in which the Service gets
+	// its first endpoint is lost without an answer.
+	dialPatience = 300 * time.Millisecond
+)
 
 // ProbeReadyz asks the API server at address (host:port) for /readyz, which it
 // answers to anyone, and accepts no certificate but one that ca (PEM) signed
@@ -34,6 +40,7 @@ func ProbeReadyz(ctx context.Context, address string, ca []byte) error {
 	}
 	transport := &http.Transport{
 		DisableKeepAlives: true,
+		DialContext:       dialAgain((&net.Dialer{}).DialContext, dialPatience),
 		TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}
 	response, err := transport.RoundTrip(request)
@@ -67,6 +74,22 @@ func ProbeServerName(ctx context.Context, address, name string, ca []byte) error
 		return withoutAddresses(err)
 	}
 	return connection.Close()
+}
+
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// dialAgain dials a second time, for as long as ctx allows, where the first
+// has no answer within patience. An answer that is a refusal is one.
+func dialAgain(dial dialFunc, patience time.Duration) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		first, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		conn, err := dial(first, network, address)
+		if err == nil || first.Err() == nil || ctx.Err() != nil {
+			return conn, err
+		}
+		return dial(ctx, network, address)
+	}
 }
 
 // withoutAddresses leaves out who talked to whom: our port is another one each

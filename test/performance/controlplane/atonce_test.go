@@ -5,15 +5,15 @@ package controlplane
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
@@ -67,8 +67,8 @@ func createSmallClass(b *testing.B, name string) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		if err := client.IgnoreNotFound(superClient.Delete(b.Context(), small)); err != nil {
-			b.Log(err)
+		if err := client.IgnoreNotFound(superClient.Delete(context.WithoutCancel(b.Context()), small)); err != nil {
+			b.Errorf("removing the class: %v", err)
 		}
 	})
 }

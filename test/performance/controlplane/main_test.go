@@ -15,10 +15,9 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/test/performance/report"
@@ -69,11 +68,11 @@ func run(m *testing.M) int {
 		code = m.Run()
 	}
 	if len(results.Figures) > 0 {
-		fmt.Print(results.Table())
 		if err := results.Write(context.Background(), filepath.Join(root, resultFile)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
+		fmt.Print(results.Table())
 	}
 	if err := passThrough(plugin, "local", "down", "--dir", localDir); err != nil {
 		fmt.Fprintln(os.Stderr, "the local super cluster did not go down:", err)

@@ -23,11 +23,13 @@ import (
 // caches are full then, and garbage of the start was collected.
 const idleFor = 60 * time.Second
 
-// idle measures the memory and the processor time of a virtual cluster that nobody uses.
+// idle measures the memory and the processor time of a virtual cluster that
+// nobody uses, beside another: the pages of the binary are those of both.
 func idle(b *testing.B, t *timeline) {
-	const scenario, name = "idle", "idle"
+	const scenario, name, neighbour = "idle", "idle", "neighbour"
 	id, _ := create(b, name, "default")
-	t.await(b, partReady, 2*time.Minute, id)
+	other, _ := create(b, neighbour, "default")
+	t.await(b, partReady, 2*time.Minute, id, other)
 	pid := processOf(b, id, name)
 	before := processorTime(b, pid)
 	pause(b, idleFor)
@@ -36,9 +38,9 @@ func idle(b *testing.B, t *timeline) {
 	private := memory["Private_Clean"] + memory["Private_Dirty"]
 	results.Note(scenario, "private memory", "MiB", private)
 	results.Note(scenario, "of it heap and stacks (anonymous)", "MiB", memory["Anonymous"])
-	results.Note(scenario, "shared with other tenants (the binary's pages)", "MiB", memory["Rss"]-private)
+	results.Note(scenario, "shared with the other tenants (the binary's pages)", "MiB", memory["Rss"]-private)
 	results.Note(scenario, "processor", "millicores", float64(spent.Milliseconds())/idleFor.Seconds())
-	remove(b, name)
+	remove(b, name, neighbour)
 }
 
 // pause lets real time pass, which is what is measured.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -78,8 +79,17 @@ func (r *Report) Table() string {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "\n%s, commit %s, %s\n\n", r.Date, r.Commit, r.Machine)
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "scenario\tfigure\tunit\tdirect\tthrough the syncer\tratio")
+	compared := slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Direct != nil })
+	if compared {
+		fmt.Fprintln(w, "scenario\tfigure\tunit\tdirect\tthrough the syncer\tratio")
+	} else {
+		fmt.Fprintln(w, "scenario\tfigure\tunit\tvalue")
+	}
 	for _, f := range r.Figures {
+		if !compared {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%.4g\n", f.Scenario, f.Name, f.Unit, f.Value)
+			continue
+		}
 		direct, ratio := "", ""
 		if f.Direct != nil {
 			direct, ratio = fmt.Sprintf("%.4g", *f.Direct), fmt.Sprintf("%.2f", *f.Ratio)

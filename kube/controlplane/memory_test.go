@@ -6,6 +6,7 @@ package controlplane
 import (
 	"context"
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 )
@@ -32,6 +33,46 @@ func TestTrimMemory(t *testing.T) {
 	<-asked
 	if free := freeMemory(); free > trimWorth {
 		t.Errorf("%d bytes are free and not given back", free)
+	}
+	cancel()
+	<-ended
+}
+
+// TestPaceCollector: a process that makes no garbage rests, one that makes much
+// of it gets its percentage back.
+func TestPaceCollector(t *testing.T) {
+	const configured = 60
+	before := debug.SetGCPercent(configured)
+	t.Cleanup(func() { debug.SetGCPercent(before) })
+	ctx, cancel := context.WithCancel(t.Context())
+	asked, ticks, ended := make(chan struct{}), make(chan time.Time), make(chan struct{})
+	go func() {
+		defer close(ended)
+		paceCollector(ctx, func(time.Duration) <-chan time.Time {
+			asked <- struct{}{}
+			return ticks
+		})
+	}()
+	<-asked
+	for name, tc := range []struct {
+		collections int
+		want        uint64
+	}{
+		{workingCycles + 1, configured},
+		{0, restingPercent},
+		{workingCycles, restingPercent},
+		{workingCycles + 1, configured},
+		{restingCycles + 1, configured},
+		{0, restingPercent},
+	} {
+		for range tc.collections {
+			runtime.GC()
+		}
+		ticks <- time.Time{}
+		<-asked
+		if got := read(metricPercent); got != tc.want {
+			t.Errorf("step %d: GOGC is %d after %d collections, want %d", name, got, tc.collections, tc.want)
+		}
 	}
 	cancel()
 	<-ended
