@@ -18,18 +18,18 @@ const (
 	// server builds once (OpenAPI, discovery) is many times what it keeps of it.
 	trimFirst = 30 * time.Second
 	// trimPeriod is how often it is looked at again. A collection takes a tenth
-	// of a second of one core, and Go makes one every two minutes anyway.
-	trimPeriod = 5 * time.Minute
+	// of a second of one core, and takes the place of one of Go's own.
+	trimPeriod = time.Minute
 	// trimWorth is how many bytes the process must have free and not given back
 	// for a collection to be worth it.
-	trimWorth = 8 << 20
+	trimWorth = 4 << 20
 )
 
 const (
 	// restingPercent is Go's GOGC of a process that rests: garbage may be this
 	// part of what is in use. It collects more often then, but there is little to
 	// collect: an idle tenant makes a few MB of garbage in ten seconds.
-	restingPercent = 15
+	restingPercent = 10
 	// pacePeriod is how often it is decided whether the process rests. It rests
 	// when it has collected at most restingCycles times in a period, and works
 	// when it has more than workingCycles times. Between the two it stays as it
