@@ -85,6 +85,5 @@ func makeGarbage() {
 		garbage = append(garbage, make([]byte, 1<<20))
 	}
 	runtime.KeepAlive(garbage)
-	garbage = nil
 	runtime.GC()
 }

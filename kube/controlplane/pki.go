@@ -43,15 +43,14 @@ const (
 	fileEncryptionKeys     = "encryption.keys"     // of Secrets at rest; see encryption.go
 )
 
-// reading says when a file of the directory that changed takes effect.
+// reading says when a file of the directory that changed takes effect. Zero:
+// within seconds, without a restart.
 type reading int
 
 const (
-	// atOnce: within seconds, without a restart.
-	atOnce reading = iota
 	// inMinutes: on the first use five minutes after the last look, without a
 	// restart (client-go's ClientsAllowCARotation).
-	inMinutes
+	inMinutes reading = iota + 1
 	// atStart: the file is read once. Whoever changes it starts the process again.
 	atStart
 )

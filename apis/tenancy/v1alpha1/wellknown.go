@@ -17,8 +17,8 @@ const (
 	LabelManagedBy = LabelPrefix + "managed-by"
 )
 
-// LabelExternalCluster, on the control plane's namespace of an external control
-// plane, is the identity of its cluster: the UID of its namespace kube-system.
+// LabelExternalCluster is, on the control plane's namespace of an external control
+// plane, the identity of its cluster: the UID of its namespace kube-system.
 const LabelExternalCluster = LabelPrefix + "external-cluster"
 
 // Values of LabelManagedBy.

@@ -24,6 +24,9 @@ func BenchmarkControlPlanes(b *testing.B) {
 	b.Run("in a row", func(b *testing.B) { inARow(b, t) })
 	b.Run("idle", func(b *testing.B) { idle(b, t) })
 	b.Run("at once", func(b *testing.B) { atOnce(b, t) })
+	if err := results.Write(b.Context(), resultFile); err != nil {
+		b.Error(err)
+	}
 }
 
 // inARow creates ten virtual clusters, each when the one before is gone, as the
