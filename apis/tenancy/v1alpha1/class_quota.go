@@ -7,7 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// ClassQuota bounds what all pods of a tenant together may ask of the super cluster.
+// ClassQuota bounds what all pods of a tenant together may ask of the super
+// cluster. What is asked for is checked against it and shown in status.quota;
+// pods are not held to it yet.
 type ClassQuota struct {
 	// default is the quota of a VirtualCluster that names none: cpu, memory,
 	// ephemeral-storage (requests) and pods. What it does not name is not bounded.
