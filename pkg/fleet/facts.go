@@ -32,5 +32,6 @@ func factsOf(ctx context.Context, metaReader client.Reader, vc *tenancyv1alpha1.
 		Sandbox:               class.Spec.Sandbox,
 		Sharing:               class.Spec.Sharing,
 		Syncing:               class.Spec.Syncing,
+		Quota:                 vc.Status.Quota,
 	}, nil
 }

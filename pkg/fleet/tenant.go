@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 
@@ -26,6 +27,8 @@ type Facts struct {
 	Sharing tenancyv1alpha1.ClassSharing
 	// Syncing is how the class wants the tenant served.
 	Syncing tenancyv1alpha1.ClassSyncing
+	// Quota is what the tenant's pods together may ask for; empty means no bound.
+	Quota corev1.ResourceList
 }
 
 // Tenant is one connection to a tenant's control plane. It embeds the cluster:

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
+	"virtualcluster.io/virtualcluster/pkg/syncer/quota"
 )
 
 // Delays of requests that wait for something, which are no failures.
@@ -34,6 +35,7 @@ type controller struct {
 	engine *Engine
 	kind   *kind.Translator
 	queue  *fairQueue
+	ledger *quota.Ledger // nil for a kind that needs no quota
 
 	tenantWrites, superWrites, attachmentWrites *overlay
 	// superShown is the highest version that the super cluster's cache has shown.
@@ -53,7 +55,7 @@ type controller struct {
 }
 
 func newController(e *Engine, translator *kind.Translator) *controller {
-	return &controller{
+	c := &controller{
 		engine: e,
 		kind:   translator,
 		queue: newFairQueue(queueOptions{
@@ -68,6 +70,8 @@ func newController(e *Engine, translator *kind.Translator) *controller {
 		superDeletions: newOverlay(e.options.Clock), tenantDeletions: newOverlay(e.options.Clock),
 		bindings: newOverlay(e.options.Clock), ended: newMarks(), witness: newWitness(), changes: newChanges(), troubles: newTroubles(),
 	}
+	c.ledger = c.newLedger()
+	return c
 }
 
 // busy reports whether a tenant's pods are being started, ended or reported about.
@@ -128,6 +132,7 @@ func (c *controller) serve(ctx context.Context, r request, added time.Time) {
 func (c *controller) settle(ctx context.Context, p *pass, again time.Duration, err error) {
 	reject := kind.AsReject(err)
 	var kept *keptError
+	var full *noRoomError
 	switch {
 	case errors.As(err, &kept):
 		c.queue.Forget(p.request)
@@ -154,11 +159,25 @@ func (c *controller) settle(ctx context.Context, p *pass, again time.Duration, e
 			c.queue.Forget(p.request)
 		}
 		c.finished(p, stateRejected)
+	case errors.As(err, &full):
+		c.full(ctx, p, full)
 	case kind.IsWait(err) || apierrors.IsConflict(err):
 		c.wait(ctx, p, err)
 	default:
 		c.fail(ctx, p, err)
 	}
+}
+
+// full tells the tenant that its quota has no room for the object, or for what it
+// wants more, and leaves the rest to the ledger.
+func (c *controller) full(ctx context.Context, p *pass, err error) {
+	c.finished(p, stateWaiting)
+	if p.super == nil {
+		p.tell(ctx, ReasonUnplaced, err.Error())
+	} else {
+		p.tell(ctx, ReasonWaiting, "resize: "+err.Error())
+	}
+	c.queue.Forget(p.request)
 }
 
 // wait tries again soon, and tells the tenant when it has been long.

@@ -261,6 +261,9 @@ func (e *Engine) disengage(t *tenant) {
 		c.troubles.dropTenant(t.ID)
 		c.tenantDeletions.dropTenant(t.ID)
 		c.ended.dropTenant(t.ID)
+		if c.ledger != nil {
+			c.ledger.Drop(t.ID)
+		}
 	}
 }
 

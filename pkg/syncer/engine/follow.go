@@ -20,6 +20,8 @@ import (
 	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
 
+const cannotCount = "Cannot count what the tenant has against its quota, trying again"
+
 // follow makes a tenant take part until it is disengaged.
 func (e *Engine) follow(t *tenant) {
 	defer e.disengage(t)
@@ -30,7 +32,8 @@ func (e *Engine) follow(t *tenant) {
 		return
 	}
 	if !e.untilDone(t, e.watchTenant, "Cannot watch the tenant, trying again") ||
-		!e.untilDone(t, e.meet, "Cannot compare the tenant with the super cluster, trying again") {
+		!e.untilDone(t, e.meet, "Cannot compare the tenant with the super cluster, trying again") ||
+		!e.untilDone(t, e.meter, cannotCount) {
 		return
 	}
 	t.synced.Store(true)
@@ -43,6 +46,9 @@ func (e *Engine) follow(t *tenant) {
 	defer look.Stop()
 	for {
 		_, changed := t.Facts()
+		if !e.untilDone(t, e.meter, cannotCount) {
+			return
+		}
 		select {
 		case <-t.ctx.Done():
 			return

@@ -29,6 +29,7 @@ func (p *pass) process(ctx context.Context) (time.Duration, error) {
 	switch {
 	case p.tenant == nil && p.super == nil:
 		p.controller.ended.forget(p.tenantKey())
+		p.unmeter()
 		return 0, nil
 	case p.super != nil && (p.tenant == nil || p.owner.UID != p.tenant.GetUID()):
 		grace := int64(orphanGrace)
@@ -84,6 +85,7 @@ func (p *pass) terminate(ctx context.Context) (time.Duration, error) {
 		if err != nil || !gone {
 			return 0, err
 		}
+		p.unmeter()
 		return p.endTenant(ctx)
 	}
 	deadline := p.tenant.GetDeletionTimestamp().Time
@@ -106,6 +108,7 @@ func (p *pass) vanished(ctx context.Context) (time.Duration, error) {
 	if err != nil || !gone {
 		return 0, err
 	}
+	p.unmeter()
 	return p.endTenant(ctx)
 }
 

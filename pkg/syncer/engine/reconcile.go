@@ -171,6 +171,8 @@ func (p *pass) apply(ctx context.Context) error {
 		if err := p.patchSuper(ctx, desired); err != nil {
 			return err
 		}
+	default:
+		p.reserved(ctx, p.super, nil) // what an earlier pass left open
 	}
 	p.tellNotes(ctx)
 	return nil

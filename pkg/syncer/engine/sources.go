@@ -33,7 +33,7 @@ func (e *Engine) watchSuper(ctx context.Context) error {
 		return nil
 	}
 	for _, c := range e.controllers {
-		if err := watch(c.kind.New(), listener{witness: c.sawEnd, ignore: c.superOnlyEnds, handle: c.superEvent(ctx)}); err != nil {
+		if err := watch(c.kind.New(), c.superListener(ctx)); err != nil {
 			return err
 		}
 		for _, trigger := range c.kind.Triggers {
@@ -64,8 +64,16 @@ type listener struct {
 	// witness is called before handle for a deletion that the watch has seen happen:
 	// of one that a later list only implies nobody knows why. It may be nil.
 	witness func(client.Object)
+	// count is called first of all, for every change. It may be nil.
+	count func(object client.Object, deleted bool)
 	// ignore reports a change that handle need not see. It may be nil.
 	ignore func(before, now client.Object) bool
+}
+
+func (l *listener) counts(object client.Object, deleted bool) {
+	if l.count != nil {
+		l.count(object, deleted)
+	}
 }
 
 func subscribe(ctx context.Context, objects cache.Cache, object client.Object, to listener) (toolscache.ResourceEventHandlerRegistration, error) {
@@ -74,8 +82,12 @@ func subscribe(ctx context.Context, objects cache.Cache, object client.Object, t
 		return nil, err
 	}
 	return informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: func(added any) { to.handle(added.(client.Object), false) },
+		AddFunc: func(added any) {
+			to.counts(added.(client.Object), false)
+			to.handle(added.(client.Object), false)
+		},
 		UpdateFunc: func(before, updated any) {
+			to.counts(updated.(client.Object), false)
 			if now := updated.(client.Object); to.ignore == nil || !to.ignore(before.(client.Object), now) {
 				to.handle(now, false)
 			}
@@ -89,12 +101,22 @@ func subscribe(ctx context.Context, objects cache.Cache, object client.Object, t
 			if !ok {
 				return
 			}
+			to.counts(object, true)
 			if to.witness != nil && !implied {
 				to.witness(object)
 			}
 			to.handle(object, true)
 		},
 	})
+}
+
+// superListener follows the super objects of the kind.
+func (c *controller) superListener(ctx context.Context) listener {
+	to := listener{witness: c.sawEnd, ignore: c.superOnlyEnds, handle: c.superEvent(ctx)}
+	if c.ledger != nil {
+		to.count = c.count(ctx)
+	}
+	return to
 }
 
 // sawEnd records that the super object of something that runs once is gone: the

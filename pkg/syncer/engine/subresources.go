@@ -36,9 +36,14 @@ func (p *pass) patchPart(ctx context.Context, part kind.Subresource[client.Objec
 		part.Copy(base, desired)
 		return nil
 	}
+	if err := p.reserve(ctx, patched); err != nil {
+		part.Copy(base, desired)
+		return err
+	}
 	patch := client.MergeFromWithOptions(base.DeepCopyObject().(client.Object), client.MergeFromWithOptimisticLock{})
 	err := p.controller.engine.options.Super.GetClient().SubResource(part.Name).Patch(ctx, patched, patch)
 	p.wroteSuper("patch-" + part.Name)
+	p.reserved(ctx, patched, err)
 	if err != nil {
 		part.Copy(base, desired)
 		return fmt.Errorf("%s: %w", part.Name, p.explainSuper(err))

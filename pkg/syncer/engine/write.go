@@ -23,8 +23,12 @@ func (p *pass) createSuper(ctx context.Context, desired client.Object) error {
 	if err := p.confirmUnstarted(ctx); err != nil {
 		return err
 	}
+	if err := p.reserve(ctx, desired); err != nil {
+		return err
+	}
 	err := p.controller.engine.options.Super.GetClient().Create(ctx, desired)
 	p.wroteSuper("create")
+	p.reserved(ctx, desired, err)
 	switch {
 	case err == nil:
 		p.super, p.created = desired, true
@@ -69,7 +73,11 @@ func (p *pass) explainTaken(ctx context.Context) error {
 	case live == nil:
 		return kind.Wait("the super cluster")
 	case ours:
+		p.reserved(ctx, live, nil)
 		return kind.Wait("the super cluster's cache")
+	}
+	if p.metered() {
+		p.controller.ledger.Release(p.tenantCluster.ID, p.superKey)
 	}
 	p.refusedBySuper = true
 	return kind.Reject("metadata.name", "the super cluster keeps this name for itself; choose another name")

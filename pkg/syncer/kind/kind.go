@@ -6,6 +6,7 @@ package kind
 import (
 	"context"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -101,6 +102,12 @@ type Downward[T client.Object] struct {
 	// its own, under an optimistic lock, and then the rest. They play no part in
 	// a creation.
 	Subresources []Subresource[T]
+
+	// Demand returns what super, which may not have been created yet, asks of the
+	// super cluster: it counts against the tenant's quota. Nil is nothing any more.
+	// catalogue reads what the super cluster offers to all, from a cache. Without
+	// Demand objects of the kind need no quota.
+	Demand func(ctx context.Context, catalogue client.Reader, super T) (corev1.ResourceList, error)
 
 	// Hold makes tenant, a copy, report why there is no super object: err is
 	// what Down or the super cluster said. Nil means that events say enough.

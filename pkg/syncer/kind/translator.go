@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -50,6 +51,7 @@ type Translator struct {
 	Triggers     []Trigger
 	HideMetadata bool
 	UsesFacts    bool
+	Demand       func(ctx context.Context, catalogue client.Reader, super client.Object) (corev1.ResourceList, error)
 	Explain      func(tenant client.Object, err error) error
 	Hold         func(tenant client.Object, err error)
 	Subresources []Subresource[client.Object]
@@ -126,6 +128,11 @@ func (k Downward[T]) eraseOptional(t *Translator) {
 		t.Subresources = append(t.Subresources, Subresource[client.Object]{
 			Name: sub.Name, Copy: func(from, to client.Object) { sub.Copy(from.(T), to.(T)) },
 		})
+	}
+	if k.Demand != nil {
+		t.Demand = func(ctx context.Context, catalogue client.Reader, super client.Object) (corev1.ResourceList, error) {
+			return k.Demand(ctx, catalogue, super.(T))
+		}
 	}
 	if k.Hold != nil {
 		t.Hold = func(tenant client.Object, err error) { k.Hold(tenant.(T), err) }

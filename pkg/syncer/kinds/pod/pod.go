@@ -33,6 +33,7 @@ func Kind() kind.Downward[*corev1.Pod] {
 		Bound:        bound,
 		Finished:     finished,
 		Subresources: subresources(),
+		Demand:       demand,
 		Hold:         hold,
 	}
 }
