@@ -216,6 +216,7 @@ func tenantChanged() predicate.Predicate {
 			!equality.Semantic.DeepEqual(before.Status.ControlPlane, after.Status.ControlPlane) ||
 			// Written after the Secret with the CA and the kubeconfig was.
 			!equality.Semantic.DeepEqual(before.Status.Certificates, after.Status.Certificates) ||
+			!equality.Semantic.DeepEqual(before.Status.Quota, after.Status.Quota) ||
 			!equality.Semantic.DeepEqual(before.Status.Conditions, after.Status.Conditions)
 	}}
 }

@@ -168,15 +168,11 @@ func (c *controller) settle(ctx context.Context, p *pass, again time.Duration, e
 	}
 }
 
-// full tells the tenant that its quota has no room for the object, or for what it
-// wants more, and leaves the rest to the ledger.
+// full tells the tenant that its quota has no room for the object, and leaves the
+// rest to the ledger.
 func (c *controller) full(ctx context.Context, p *pass, err error) {
 	c.finished(p, stateWaiting)
-	if p.super == nil {
-		p.tell(ctx, ReasonUnplaced, err.Error())
-	} else {
-		p.tell(ctx, ReasonWaiting, "resize: "+err.Error())
-	}
+	p.tell(ctx, ReasonUnplaced, err.Error())
 	c.queue.Forget(p.request)
 }
 

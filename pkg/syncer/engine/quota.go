@@ -128,6 +128,17 @@ func (p *pass) reserve(ctx context.Context, super client.Object) error {
 	}
 }
 
+// putOff tells the tenant of a change for which its quota has no room, and takes
+// it off the pass: the object goes on as it is, and the ledger calls.
+func (p *pass) putOff(ctx context.Context, err error) error {
+	var full *noRoomError
+	if !errors.As(err, &full) {
+		return err
+	}
+	p.tell(ctx, ReasonWaiting, "resize: "+full.Error())
+	return nil
+}
+
 // noRoom says in a scheduler's words what there is too little of, and then why.
 func noRoom(exceeded *quota.ExceededError) string {
 	message := policy.UnplacedPrefix

@@ -38,7 +38,7 @@ func (p *pass) patchPart(ctx context.Context, part kind.Subresource[client.Objec
 	}
 	if err := p.reserve(ctx, patched); err != nil {
 		part.Copy(base, desired)
-		return err
+		return p.putOff(ctx, err)
 	}
 	patch := client.MergeFromWithOptions(base.DeepCopyObject().(client.Object), client.MergeFromWithOptimisticLock{})
 	err := p.controller.engine.options.Super.GetClient().SubResource(part.Name).Patch(ctx, patched, patch)

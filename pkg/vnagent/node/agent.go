@@ -53,6 +53,7 @@ type agent struct {
 	clients  *tenantClients
 	address  string
 	look     tenancyv1alpha1.ClassNode
+	quota    corev1.ResourceList
 	capacity *sharedCapacity
 	clock    clock.Clock
 	logger   logr.Logger
@@ -129,7 +130,7 @@ func (a *agent) once(ctx context.Context) (well bool, err error) {
 	if err := a.prepare(ctx); err != nil {
 		return false, err
 	}
-	desired := virtualNode(capacity, a.address, a.look, a.started)
+	desired := virtualNode(capacity, a.quota, a.address, a.look, a.started)
 	controller, err := a.controller(desired)
 	if err != nil {
 		return false, err

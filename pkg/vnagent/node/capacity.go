@@ -52,6 +52,18 @@ func capacityOf(superNodes []corev1.Node) Capacity {
 	}
 }
 
+// within returns the smaller of what there is and the quota, for each resource.
+// What the super cluster lacks no quota gives.
+func within(there, quota corev1.ResourceList) corev1.ResourceList {
+	out := there.DeepCopy()
+	for name, most := range quota {
+		if has, ok := out[name]; ok && most.Cmp(has) < 0 {
+			out[name] = most.DeepCopy()
+		}
+	}
+	return out
+}
+
 func ready(superNode *corev1.Node) bool {
 	for _, condition := range superNode.Status.Conditions {
 		if condition.Type == corev1.NodeReady {

@@ -119,7 +119,7 @@ func TestCapacityChanged(t *testing.T) {
 
 func desiredNode() *corev1.Node {
 	capacity := capacityOf([]corev1.Node{superNode("2", "amd64", nil)})
-	return virtualNode(&capacity, "10.96.0.20", tenancyv1alpha1.ClassNode{}, time.Unix(100, 0))
+	return virtualNode(&capacity, nil, "10.96.0.20", tenancyv1alpha1.ClassNode{}, time.Unix(100, 0))
 }
 
 func TestVirtualNode(t *testing.T) {
@@ -341,7 +341,7 @@ func TestNodeOfAClass(t *testing.T) {
 		Labels: map[string]string{"example.com/pool": "a", corev1.LabelInstanceTypeStable: "metal"},
 		Taints: []corev1.Taint{{Key: "example.com/virtual", Effect: corev1.TaintEffectNoSchedule}},
 	}
-	got := virtualNode(&Capacity{Architecture: "amd64"}, "10.96.0.20", look, time.Unix(100, 0))
+	got := virtualNode(&Capacity{Architecture: "amd64"}, nil, "10.96.0.20", look, time.Unix(100, 0))
 	if got.Labels["example.com/pool"] != "a" || got.Labels[corev1.LabelInstanceTypeStable] != instanceType {
 		t.Errorf("labels = %v", got.Labels)
 	}

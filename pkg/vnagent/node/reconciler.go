@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -72,6 +73,7 @@ type handle struct {
 	kubeconfig string
 	address    string
 	look       tenancyv1alpha1.ClassNode
+	quota      corev1.ResourceList
 }
 
 // New returns a Reconciler without agents.
@@ -203,12 +205,13 @@ func (r *Reconciler) UsersOf(ctx context.Context, class client.Object) []ctrl.Re
 // ensure returns the agent of a VirtualCluster, started anew if it has none or
 // if what it was started with has changed.
 func (r *Reconciler) ensure(ctx context.Context, virtualCluster *tenancyv1alpha1.VirtualCluster, kubeconfig []byte, address string, look tenancyv1alpha1.ClassNode) (*handle, error) {
-	key := client.ObjectKeyFromObject(virtualCluster)
+	key, quota := client.ObjectKeyFromObject(virtualCluster), virtualCluster.Status.Quota.DeepCopy()
 	r.mu.Lock()
 	running, ok := r.agents[key]
 	r.mu.Unlock()
 	if ok && running.tenantID == virtualCluster.UID && running.kubeconfig == string(kubeconfig) &&
-		running.address == address && equality.Semantic.DeepEqual(running.look, look) {
+		running.address == address && equality.Semantic.DeepEqual(running.look, look) &&
+		equality.Semantic.DeepEqual(running.quota, quota) {
 		return running, nil
 	}
 	clients, err := newTenantClients(kubeconfig)
@@ -218,7 +221,7 @@ func (r *Reconciler) ensure(ctx context.Context, virtualCluster *tenancyv1alpha1
 	}
 	logger := log.FromContext(ctx).WithValues("virtualCluster", key, "tenant", string(virtualCluster.UID))
 	a := &agent{
-		clients: clients, address: address, look: look, capacity: r.capacity, clock: r.options.Clock,
+		clients: clients, address: address, look: look, quota: quota, capacity: r.capacity, clock: r.options.Clock,
 		logger: logger, hints: make(chan struct{}, 1),
 	}
 	r.stop(key)
@@ -229,7 +232,7 @@ func (r *Reconciler) ensure(ctx context.Context, virtualCluster *tenancyv1alpha1
 	}
 	agentCtx, stop := context.WithCancel(r.base)
 	a.health = &health{clock: r.options.Clock, started: r.options.Clock.Now(), changed: func() { r.tell(agentCtx, key) }}
-	started := &handle{agent: a, stop: stop, tenantID: virtualCluster.UID, kubeconfig: string(kubeconfig), address: address, look: look}
+	started := &handle{agent: a, stop: stop, tenantID: virtualCluster.UID, kubeconfig: string(kubeconfig), address: address, look: look, quota: quota}
 	r.agents[key] = started
 	r.wg.Go(func() { a.run(agentCtx) })
 	return started, nil

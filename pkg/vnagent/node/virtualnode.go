@@ -26,7 +26,8 @@ const (
 // virtualNode is the Node as a tenant shall see it. It has the taints of look
 // alone, so that pods need no tolerations unless the platform team wants it,
 // and of its labels those of the platform come before those of look.
-func virtualNode(capacity *Capacity, address string, look tenancyv1alpha1.ClassNode, since time.Time) *corev1.Node {
+// It has no more of anything than the tenant's quota.
+func virtualNode(capacity *Capacity, quota corev1.ResourceList, address string, look tenancyv1alpha1.ClassNode, since time.Time) *corev1.Node {
 	labels := map[string]string{}
 	maps.Copy(labels, look.Labels)
 	maps.Copy(labels, map[string]string{
@@ -41,8 +42,8 @@ func virtualNode(capacity *Capacity, address string, look tenancyv1alpha1.ClassN
 		ObjectMeta: metav1.ObjectMeta{Name: tenancyv1alpha1.VirtualNodeName, Labels: labels},
 		Spec:       corev1.NodeSpec{Taints: slices.Clone(look.Taints)},
 		Status: corev1.NodeStatus{
-			Capacity:    capacity.Allocatable.DeepCopy(),
-			Allocatable: capacity.Allocatable.DeepCopy(),
+			Capacity:    within(capacity.Allocatable, quota),
+			Allocatable: within(capacity.Allocatable, quota),
 			Conditions:  conditions(metav1.NewTime(since.Truncate(time.Second))),
 			Addresses: []corev1.NodeAddress{
 				{Type: corev1.NodeInternalIP, Address: address},
