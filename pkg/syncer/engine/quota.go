@@ -116,6 +116,7 @@ func (p *pass) reserve(ctx context.Context, super client.Object) error {
 	if holding.Demand == nil {
 		return nil
 	}
+	p.asked = true
 	err = p.controller.ledger.Reserve(p.tenantCluster.ID, holding, p.request.NamespacedName)
 	var exceeded *quota.ExceededError
 	switch {
@@ -168,6 +169,14 @@ func (p *pass) reserved(ctx context.Context, object client.Object, err error) {
 		}
 	case isDefinite(err):
 		p.controller.ledger.Release(p.tenantCluster.ID, p.superKey)
+	}
+}
+
+// notAsked has the object not wait for room that it did not come to ask for: it
+// was withdrawn, or something else holds it up now, and others may have the room.
+func (p *pass) notAsked() {
+	if p.metered() {
+		p.controller.ledger.Skip(p.tenantCluster.ID, p.superKey)
 	}
 }
 

@@ -40,6 +40,8 @@ type pass struct {
 	refusal error
 	// created says that the super object was made, reported that the tenant was told.
 	created, reported bool
+	// asked says that the quota was asked for room.
+	asked bool
 	// ahead says that a side was shown by the engine's own writes, because its
 	// cache was late.
 	ahead bool
@@ -53,10 +55,15 @@ func (p *pass) reconcile(ctx context.Context) (time.Duration, error) {
 	if err := p.load(ctx); err != nil {
 		return 0, err
 	}
+	run := p.declared
 	if p.controller.kind.Lifecycle == kind.Process {
-		return p.process(ctx)
+		run = p.process
 	}
-	return p.declared(ctx)
+	again, err := run(ctx)
+	if !p.asked {
+		p.notAsked()
+	}
+	return again, err
 }
 
 // load reads both objects and refuses a super object that is somebody else's.

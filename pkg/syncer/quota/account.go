@@ -127,8 +127,6 @@ func (a *account) gone(key types.NamespacedName, uid types.UID) {
 }
 
 func (a *account) reserve(h Holding, waiter types.NamespacedName) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if !a.loaded {
 		return ErrNotLoaded
 	}
@@ -140,6 +138,8 @@ func (a *account) reserve(h Holding, waiter types.NamespacedName) error {
 		}
 	}
 	if more := growth(has, h.Demand); !fits(a.limit, a.used, more) {
+		// Somebody was faster than one that was called: what is left may do for others.
+		a.freed = a.waiters.answered(h.Key) || a.freed
 		return a.waiters.add(h.Key, waiter, more, func() error { return exceeded(a.limit, a.used, more) })
 	}
 	a.waiters.remove(h.Key)
@@ -165,15 +165,20 @@ func (a *account) settle(h Holding) {
 	})
 }
 
+// skip has an object not wait any more. What it was called for is for others.
+func (a *account) skip(key types.NamespacedName) {
+	a.freed = a.waiters.remove(key) || a.freed
+}
+
 func (a *account) release(key types.NamespacedName) {
-	a.waiters.remove(key)
+	a.skip(key)
 	if e := a.entries[key]; e != nil && e.reserved != nil {
 		a.update(key, func(e *entry) { e.reserved = nil })
 	}
 }
 
 func (a *account) leave(key types.NamespacedName) {
-	a.waiters.remove(key)
+	a.skip(key)
 	if a.entries[key] != nil {
 		a.update(key, func(e *entry) { *e = entry{} })
 	}

@@ -102,11 +102,19 @@ func (l *Ledger) Gone(tenant string, key types.NamespacedName, uid types.UID) {
 // object that asks for no more than it has is never refused. A reservation lasts
 // until Settle, Release or Leave, or until Observe shows the object it is for; a
 // second one for the same object takes its place.
-func (l *Ledger) Reserve(tenant string, wanted Holding, waiter types.NamespacedName) error {
+func (l *Ledger) Reserve(tenant string, wanted Holding, waiter types.NamespacedName) (err error) {
 	if a := l.account(tenant); a != nil {
-		return a.reserve(wanted, waiter)
+		l.call(tenant, a.change(func() { err = a.reserve(wanted, waiter) }))
 	}
-	return nil
+	return err
+}
+
+// Skip has an object not wait any more: something else holds it up, and it asks
+// again when that is over.
+func (l *Ledger) Skip(tenant string, key types.NamespacedName) {
+	if a := l.account(tenant); a != nil {
+		l.call(tenant, a.change(func() { a.skip(key) }))
+	}
 }
 
 // Settle ends a reservation with what the super cluster answered.

@@ -25,6 +25,8 @@ type waiter struct {
 	// told is what was said first, and is said again until the quota is another:
 	// what is used changes all the time, and is no news.
 	told error
+	// called says that there was room for it, which it has not taken yet.
+	called bool
 }
 
 // add has an object wait, or wait on, and returns what is said about it.
@@ -46,11 +48,25 @@ func (w *waiters) add(key, call types.NamespacedName, ask corev1.ResourceList, s
 	return one.told
 }
 
-func (w *waiters) remove(key types.NamespacedName) {
-	if element := w.byKey[key]; element != nil {
-		w.order.Remove(element)
-		delete(w.byKey, key)
+// remove takes one out, and reports whether there was room for it.
+func (w *waiters) remove(key types.NamespacedName) (called bool) {
+	element := w.byKey[key]
+	if element == nil {
+		return false
 	}
+	delete(w.byKey, key)
+	return w.order.Remove(element).(*waiter).called
+}
+
+// answered reports whether one was called, and has it wait on.
+func (w *waiters) answered(key types.NamespacedName) (called bool) {
+	element := w.byKey[key]
+	if element == nil {
+		return false
+	}
+	one := element.Value.(*waiter)
+	called, one.called = one.called, false
+	return called
 }
 
 // renew makes what was said untrue, and returns all.
@@ -79,6 +95,7 @@ func (w *waiters) fitting(limit, used corev1.ResourceList) []types.NamespacedNam
 		if fits(limit, used, one.ask) {
 			add(used, one.ask)
 			calls = append(calls, one.call)
+			one.called = true
 		}
 		if least == nil {
 			least = one.ask

@@ -46,8 +46,10 @@ func TestDemand(t *testing.T) {
 		change func(*corev1.Pod)
 		want   string // of cpu
 	}{
-		"nothing":         {func(p *corev1.Pod) { p.Spec.Containers = []corev1.Container{asking("a", "", "")} }, "0"},
-		"containers":      {func(p *corev1.Pod) { p.Spec.Containers = []corev1.Container{asking("a", "1", "3"), asking("b", "2", "")} }, "3"},
+		"nothing": {func(p *corev1.Pod) { p.Spec.Containers = []corev1.Container{asking("a", "", "")} }, "0"},
+		"containers": {func(p *corev1.Pod) {
+			p.Spec.Containers = []corev1.Container{asking("a", "1", "3"), asking("b", "2", "")}
+		}, "3"},
 		"limits only":     {func(p *corev1.Pod) { p.Spec.Containers = []corev1.Container{asking("a", "", "3")} }, "3"},
 		"a request of 0":  {func(p *corev1.Pod) { p.Spec.Containers = []corev1.Container{asking("a", "0", "3")} }, "0"},
 		"less than none":  {func(p *corev1.Pod) { p.Spec.Containers = []corev1.Container{asking("a", "-3", "")} }, "0"},
