@@ -130,14 +130,19 @@ func (a *account) reserve(h Holding, waiter types.NamespacedName) error {
 	if !a.loaded {
 		return ErrNotLoaded
 	}
+	e := a.entries[h.Key]
 	var has corev1.ResourceList
-	if e := a.entries[h.Key]; e != nil {
+	if e != nil {
 		has = e.observed
-		if e.reserved != nil { // it takes the place of the other
-			a.update(h.Key, func(e *entry) { e.reserved = nil })
-		}
 	}
-	if more := growth(has, h.Demand); !fits(a.limit, a.used, more) {
+	more := growth(has, h.Demand)
+	if len(more) == 0 {
+		return nil // what it has counts until less is seen
+	}
+	if e != nil && e.reserved != nil { // this takes its place
+		a.update(h.Key, func(e *entry) { e.reserved = nil })
+	}
+	if !fits(a.limit, a.used, more) {
 		// Somebody was faster than one that was called: what is left may do for others.
 		a.freed = a.waiters.answered(h.Key) || a.freed
 		return a.waiters.add(h.Key, waiter, more, func() error { return exceeded(a.limit, a.used, more) })

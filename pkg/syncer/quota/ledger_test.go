@@ -159,7 +159,7 @@ func TestWhatBecomesOfAReservation(t *testing.T) {
 		"larger, refused":                  {[]Holding{made("a", "1", 1)}, made("a", "3", 1), []step{func(b *book) { b.Release(blue, key("a")) }}, "1"},
 		"larger, and gone on its way":      {[]Holding{made("a", "1", 1)}, made("a", "3", 1), []step{gone, settle(made("a", "3", 5))}, "0"},
 		"smaller, on its way":              {[]Holding{made("a", "3", 1)}, made("a", "1", 1), nil, "3"},
-		"smaller":                          {[]Holding{made("a", "3", 1)}, made("a", "1", 1), []step{settle(made("a", "1", 2))}, "1"},
+		"smaller":                          {[]Holding{made("a", "3", 1)}, made("a", "1", 1), []step{settle(made("a", "1", 2)), observe(made("a", "1", 2))}, "1"},
 		"the end of another of its name":   {[]Holding{made("a", "3", 1)}, made("a", "3", 1), []step{func(b *book) { b.Gone(blue, key("a"), "old") }}, "3"},
 		"an answer that nobody waited for": {nil, asked("b", "0"), []step{settle(made("a", "1", 1))}, "0"},
 	}
