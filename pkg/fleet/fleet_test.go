@@ -17,6 +17,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -213,6 +214,7 @@ func TestFactsFollowTheVirtualCluster(t *testing.T) {
 	}
 	before := vc.DeepCopy()
 	vc.Status.ControlPlane.Addresses = []string{"10.0.0.2"}
+	vc.Status.Quota = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}
 	if err := metaClient.Patch(t.Context(), &vc, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +224,7 @@ func TestFactsFollowTheVirtualCluster(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("the change was not announced")
 	}
-	if facts, _ := e.tenant.Facts(); facts.ControlPlaneAddresses[0] != "10.0.0.2" {
+	if facts, _ := e.tenant.Facts(); facts.ControlPlaneAddresses[0] != "10.0.0.2" || facts.Quota.Cpu().Value() != 2 {
 		t.Errorf("facts %+v", facts)
 	}
 }

@@ -26,14 +26,7 @@ const cannotCount = "Cannot count what the tenant has against its quota, trying 
 func (e *Engine) follow(t *tenant) {
 	defer e.disengage(t)
 	log := ctrl.LoggerFrom(t.ctx)
-	select {
-	case <-e.running:
-	case <-t.ctx.Done():
-		return
-	}
-	if !e.untilDone(t, e.watchTenant, "Cannot watch the tenant, trying again") ||
-		!e.untilDone(t, e.meet, "Cannot compare the tenant with the super cluster, trying again") ||
-		!e.untilDone(t, e.meter, cannotCount) {
+	if !e.prepare(t) {
 		return
 	}
 	t.synced.Store(true)
@@ -64,6 +57,19 @@ func (e *Engine) follow(t *tenant) {
 			e.enqueueTenant(t, func(*controller) bool { return true })
 		}
 	}
+}
+
+// prepare gets to know a tenant before anything is done for it, or reports that it
+// is disengaged.
+func (e *Engine) prepare(t *tenant) bool {
+	select {
+	case <-e.running:
+	case <-t.ctx.Done():
+		return false
+	}
+	return e.untilDone(t, e.watchTenant, "Cannot watch the tenant, trying again") &&
+		e.untilDone(t, e.meet, "Cannot compare the tenant with the super cluster, trying again") &&
+		e.untilDone(t, e.meter, cannotCount)
 }
 
 // untilLook is the time until the next look at a tenant.

@@ -177,7 +177,7 @@ func TestWhatBecomesOfAReservation(t *testing.T) {
 	}
 }
 
-// TestLoading: nothing fits before what there is is counted, and what happens
+// TestLoading: nothing fits before everything is counted, and what happens
 // while it is being counted is not undone by an older list.
 func TestLoading(t *testing.T) {
 	b := open(nil)

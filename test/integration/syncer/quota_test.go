@@ -82,7 +82,9 @@ func TestQuota(t *testing.T) {
 	tn.waitRunning(t, "default", "second")
 
 	third := create("third", "1")
-	eventually(t, "the third is held", func(ctx context.Context) error { return held(ctx, e, tn, third, "cpu: 1100m of 2 used, 1 more asked for") })
+	eventually(t, "the third is held", func(ctx context.Context) error {
+		return held(ctx, e, tn, third, "cpu: 1100m of 2 used, 1 more asked for")
+	})
 	e.setQuota(t, tn, quota("3", "3"))
 	tn.waitRunning(t, "default", "third")
 
@@ -91,7 +93,9 @@ func TestQuota(t *testing.T) {
 	defer stop()
 	e.waitSynced(t, tn)
 	fourth := create("fourth", "1m")
-	eventually(t, "the fourth is held", func(ctx context.Context) error { return held(ctx, e, tn, fourth, "pods: 3 of 3 used, 1 more asked for") })
+	eventually(t, "the fourth is held", func(ctx context.Context) error {
+		return held(ctx, e, tn, fourth, "pods: 3 of 3 used, 1 more asked for")
+	})
 	e.setQuota(t, tn, nil)
 	tn.waitRunning(t, "default", "fourth")
 }
