@@ -342,6 +342,36 @@ func TestResizeWithinTheQuota(t *testing.T) {
 	}
 }
 
+// TestResizeWithoutAnAnswer: what was set aside for it ends when the pod is seen as
+// it was asked for.
+func TestResizeWithoutAnAnswer(t *testing.T) {
+	q := newQuotaTest(t, list("4", "10"), newSide(superObjects("unused")[0]))
+	q.inSuper.intercept(interceptor.Funcs{SubResourcePatch: func(ctx context.Context, c client.Client, _ string, o client.Object, p client.Patch, _ ...client.SubResourcePatchOption) error {
+		return errors.Join(c.Patch(ctx, o, p), errors.New("connection reset by peer"))
+	}})
+	pod := q.pod("web", "1")
+	if err := q.run("web"); err != nil {
+		t.Fatal(err)
+	}
+	pod.Spec.Containers = container("3")
+	if err := q.inTenant.live.Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.run("web"); err == nil {
+		t.Fatal("no error")
+	}
+	q.wantUsed("3")
+	q.controller.superWrites.dropTenant("tenant-1") // the cache has caught up
+	if err := q.run("web"); err != nil {
+		t.Fatal(err)
+	}
+	super := &corev1.Pod{}
+	exists(t, q.inSuper.live, types.NamespacedName{Namespace: superNamespaceName(), Name: "web"}, super)
+	super.Spec.Containers = container("2")
+	q.saw(super, false)
+	q.wantUsed("2")
+}
+
 // TestWorkersDoNotExceedTogether: many passes at the same time, and pods that end
 // meanwhile, never have more than the quota in the super cluster.
 func TestWorkersDoNotExceedTogether(t *testing.T) {

@@ -344,6 +344,7 @@ func TestFewAreLookedAt(t *testing.T) {
 	for i := range 1000 {
 		_ = b.try(asked(fmt.Sprintf("w%d", i), "1"))
 	}
+	b.account(blue).waiters.order.Back().Value = nil // whoever looks at it panics
 	b.Gone(blue, key("x"), "s-x")
 	b.wantCalled(t, "w0")
 	if least := b.account(blue).waiters.least; least.Cpu().Cmp(resource.MustParse("1")) != 0 {
