@@ -41,38 +41,7 @@ import (
 // test/integration/syncer counts the writes on real ones.
 func TestCallsOfAPodsLife(t *testing.T) {
 	super, tenant := newCounted(t), newCounted(t)
-	for _, namespace := range []string{"default", "kube-system", "shop"} {
-		tenant.make(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	}
-	tenant.make(t, &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: tenancyv1alpha1.VirtualNodeName},
-		Status:     corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.10"}}},
-	})
-	e, err := engine.New(engine.Options{
-		Super: super, Kinds: kinds.All(), Sole: func(string) bool { return true },
-		Watcher: func(*fleet.Tenant) (client.WithWatch, error) { return tenant.base, nil },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- e.Start(ctx) }()
-	defer func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
-	id := types.NamespacedName{Namespace: "teams", Name: "blue"}
-	facts := fleet.Facts{Sandbox: tenancyv1alpha1.ClassSandbox{Default: "gvisor", Allowed: []string{"gvisor"}}}
-	if err := e.Engage(ctx, "tenant-1", fleet.NewTenant(tenant, "tenant-1", id, facts)); err != nil {
-		t.Fatal(err)
-	}
-	superNamespace := names.Tenant{ID: "tenant-1", Name: "blue"}.Namespace("shop")
-	until(t, "the super namespace", func() error {
-		return super.base.Get(t.Context(), client.ObjectKey{Name: superNamespace}, &corev1.Namespace{})
-	})
+	superNamespace := startEngine(t, super, tenant, fleet.Facts{})
 	super.forget()
 	tenant.forget()
 
@@ -118,6 +87,45 @@ func TestCallsOfAPodsLife(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"POST Pod/binding": 1, "PUT Pod/status": 1, "DELETE Pod": 1}, tenant.calls()); diff != "" {
 		t.Errorf("requests to the tenant (-want +got):\n%s", diff)
 	}
+}
+
+// startEngine runs an engine of all kinds for one tenant, and returns the name of
+// the super namespace of the tenant's namespace shop.
+func startEngine(t *testing.T, super, tenant *counted, facts fleet.Facts) (superNamespace string) {
+	t.Helper()
+	for _, namespace := range []string{"default", "kube-system", "shop"} {
+		tenant.make(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	}
+	tenant.make(t, &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: tenancyv1alpha1.VirtualNodeName},
+		Status:     corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.10"}}},
+	})
+	e, err := engine.New(engine.Options{
+		Super: super, Kinds: kinds.All(), Sole: func(string) bool { return true },
+		Watcher: func(*fleet.Tenant) (client.WithWatch, error) { return tenant.base, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- e.Start(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	id := types.NamespacedName{Namespace: "teams", Name: "blue"}
+	facts.Sandbox = tenancyv1alpha1.ClassSandbox{Default: "gvisor", Allowed: []string{"gvisor"}}
+	if err := e.Engage(ctx, "tenant-1", fleet.NewTenant(tenant, "tenant-1", id, facts)); err != nil {
+		t.Fatal(err)
+	}
+	superNamespace = names.Tenant{ID: "tenant-1", Name: "blue"}.Namespace("shop")
+	until(t, "the super namespace", func() error {
+		return super.base.Get(t.Context(), client.ObjectKey{Name: superNamespace}, &corev1.Namespace{})
+	})
+	return superNamespace
 }
 
 // counted is a fake API server with caches. It counts what is asked of it, but
