@@ -18,7 +18,7 @@ import (
 )
 
 // TestAPodBeyondTheQuota: it is Pending and says why, with one status and one
-// event, and is made when the pod before it is gone.
+// event, and is made when the pod before it has ended.
 func TestAPodBeyondTheQuota(t *testing.T) {
 	super, tenant := newCounted(t), newCounted(t)
 	superNamespace := startEngine(t, super, tenant, fleet.Facts{Quota: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("1")}})
@@ -58,6 +58,11 @@ func TestAPodBeyondTheQuota(t *testing.T) {
 	if got := fmt.Sprint(tenant.calls()); got != "map[POST Event:1 PUT Pod/status:1]" {
 		t.Errorf("requests to the tenant: %s", got)
 	}
-	tenant.remove(t, first)
+	ended := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: superNamespace, Name: "first"}}
+	if err := super.base.Get(t.Context(), client.ObjectKeyFromObject(ended), ended); err != nil {
+		t.Fatal(err)
+	}
+	ended.Status.Phase = corev1.PodSucceeded
+	super.change(t, ended)
 	until(t, "the second super pod", func() error { return made("second") })
 }

@@ -372,6 +372,39 @@ func TestResizeWithoutAnAnswer(t *testing.T) {
 	q.wantUsed("2")
 }
 
+// TestCalledInVain: the room of a pod that was called and does not come for it is
+// for the next.
+func TestCalledInVain(t *testing.T) {
+	for name, change := range map[string]func(*quotaTest, *corev1.Pod) error{
+		"it is gone": func(q *quotaTest, pod *corev1.Pod) error { return q.inTenant.live.Delete(q.Context(), pod) },
+		"something else holds it up": func(q *quotaTest, _ *corev1.Pod) error {
+			q.controller.kind.Down = func(context.Context, kind.Env, client.Object, client.Object) error { return kind.Wait("x") }
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := newQuotaTest(t, list("2", "10"), newSide(superObjects("unused")[0]))
+			q.pod("first", "2")
+			large := q.pod("large", "2")
+			q.pod("small", "1")
+			if err := q.run("first"); err != nil {
+				t.Fatal(err)
+			}
+			if q.run("large") == nil || q.run("small") == nil {
+				t.Fatal("they fit")
+			}
+			q.saw(&q.superPods()[0], true)
+			if err := change(q, large); err != nil {
+				t.Fatal(err)
+			}
+			_ = q.run("large")
+			if it := q.controller.queue.items[request{Tenant: "tenant-1", NamespacedName: types.NamespacedName{Namespace: "shop", Name: "small"}}]; it == nil || !it.queued {
+				t.Error("the next is not called")
+			}
+		})
+	}
+}
+
 // TestWorkersDoNotExceedTogether: many passes at the same time, and pods that end
 // meanwhile, never have more than the quota in the super cluster.
 func TestWorkersDoNotExceedTogether(t *testing.T) {
