@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -46,9 +47,11 @@ const (
 	stopTimeout = 20 * time.Second
 	// logTail is how much of the log a failing test shows, in bytes.
 	logTail = 8 << 10
-	// advertised is the address that the control plane publishes as its own.
-	// It must not be loopback; nothing goes there (RFC 5737).
+	// advertised is the address that the control plane publishes as its own,
+	// unless it has one. It must not be loopback; nothing goes there (RFC 5737).
 	advertised = "192.0.2.1"
+	// loopback is where it listens, unless it has an address of its own.
+	loopback = "127.0.0.1"
 )
 
 // Options says what to start. The zero value is a tenant's control plane.
@@ -68,6 +71,13 @@ type Options struct {
 	Files map[string][]byte
 	// Arguments are further flags of the process.
 	Arguments []string
+	// Address is where the control plane listens, and what it publishes as its
+	// own. Default: loopback, and an address that leads nowhere.
+	Address string
+	// Within is a program with its arguments that becomes the control plane, such
+	// as nsenter with the network namespace that has Address. It must not fork:
+	// its process is the one that is signalled.
+	Within []string
 }
 
 // Instance is a running control plane.
@@ -83,6 +93,7 @@ type Instance struct {
 	Dir string
 
 	arguments []string
+	binary    int // which of the arguments is the program
 	process   *processtest.Process
 	files     map[string][]byte // of the PKI directory
 }
@@ -96,6 +107,10 @@ func Start(t testing.TB, options Options) *Instance {
 	}
 	if options.ServiceCIDR == "" {
 		options.ServiceCIDR = "10.96.0.0/16"
+	}
+	listens := loopback
+	if options.Address != "" {
+		listens = options.Address
 	}
 	binary, err := kubeBinary(options.Minor)
 	if err != nil {
@@ -115,16 +130,17 @@ func Start(t testing.TB, options Options) *Instance {
 		t.Fatal(err)
 	}
 	instance := &Instance{Dir: dir}
-	server := fmt.Sprintf("https://127.0.0.1:%d", port)
+	server := "https://" + net.JoinHostPort(listens, strconv.Itoa(port))
 	if options.Files != nil {
 		err = instance.useFiles(options.Files, server)
 	} else {
-		err = instance.makeFiles(options.KubeletServingCA, server)
+		err = instance.makeFiles(options.KubeletServingCA, server, listens)
 	}
 	if err != nil {
 		t.Fatalf("preparing the control plane: %v", err)
 	}
-	instance.arguments = append([]string{binary}, instance.flags(options, port)...)
+	instance.binary = len(options.Within)
+	instance.arguments = slices.Concat(options.Within, []string{binary}, instance.flags(options, listens, port))
 	t.Cleanup(func() { instance.Stop(t) })
 	instance.Restart(t)
 	return instance
@@ -149,7 +165,7 @@ func (i *Instance) useFiles(files map[string][]byte, server string) error {
 }
 
 // makeFiles makes and writes a PKI, and makes an administrator's configuration.
-func (i *Instance) makeFiles(kubeletServingCA []byte, server string) error {
+func (i *Instance) makeFiles(kubeletServingCA []byte, server, address string) error {
 	now := time.Now()
 	id := filepath.Base(i.Dir)
 	authorities, err := pki.NewAuthorities(id, now)
@@ -167,7 +183,7 @@ func (i *Instance) makeFiles(kubeletServingCA []byte, server string) error {
 	files, err := pki.ControlPlaneFiles(pki.FilesInput{
 		Signing:          authorities,
 		ServingDNSNames:  []string{"localhost", "kubernetes", "kubernetes.default.svc"},
-		ServingIPs:       []net.IP{net.IPv4(127, 0, 0, 1)},
+		ServingIPs:       []net.IP{net.ParseIP(address)},
 		KubeletServingCA: kubeletServingCA,
 	}, now)
 	if err != nil {
@@ -198,15 +214,19 @@ func (i *Instance) makeFiles(kubeletServingCA []byte, server string) error {
 	return nil
 }
 
-func (i *Instance) flags(options Options, port int) []string {
+func (i *Instance) flags(options Options, listens string, port int) []string {
+	published := advertised
+	if options.Address != "" {
+		published = options.Address
+	}
 	return append([]string{
 		"control-plane",
 		"--role=" + options.Role,
 		"--data-dir=" + i.DataDir(),
 		"--pki-dir=" + i.pkiDir(),
 		"--service-cluster-ip-range=" + options.ServiceCIDR,
-		"--advertise-address=" + advertised,
-		"--bind-address=127.0.0.1",
+		"--advertise-address=" + published,
+		"--bind-address=" + listens,
 		"--secure-port=" + strconv.Itoa(port),
 	}, options.Arguments...)
 }
@@ -244,7 +264,7 @@ func (i *Instance) RestartAs(t testing.TB, minor string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.arguments[0] = binary
+	i.arguments[i.binary] = binary
 	i.Restart(t)
 }
 
