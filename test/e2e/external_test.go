@@ -147,7 +147,7 @@ func testExternalLogs(t *testing.T, tn *tenant, given *corev1.Secret, other *con
 	}
 	give(t, given, map[string][]byte{tenancyv1alpha1.KeyKubeletClientCA: authority.CertPEM(), tenancyv1alpha1.KeyKubeletClientProof: proof})
 	started := time.Now()
-	eventually(t, seenWithin, "logs", logs)
+	eventuallyEvery(t, costlyInterval, seenWithin, "logs", logs)
 	t.Logf("logs work %s after the authority and its proof were given", time.Since(started).Round(time.Second))
 	wantLooksIn(t, tn, "web")
 }

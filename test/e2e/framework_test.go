@@ -117,8 +117,15 @@ func must(t *testing.T, program string, args ...string) string {
 // error otherwise.
 func eventually(t *testing.T, timeout time.Duration, what string, check func(ctx context.Context) error) {
 	t.Helper()
+	eventuallyEvery(t, 100*time.Millisecond, timeout, what, check)
+}
+
+// eventuallyEvery is eventually for a check that costs the machine so much that
+// it is made seldom.
+func eventuallyEvery(t *testing.T, interval, timeout time.Duration, what string, check func(ctx context.Context) error) {
+	t.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), interval, timeout, true, func(ctx context.Context) (bool, error) {
 		last = check(ctx)
 		return last == nil, nil
 	})

@@ -47,6 +47,8 @@ func TestHardening(t *testing.T) {
 // statusOf returns the code of the answer to a GET and the begin of its content.
 func statusOf(t *testing.T, config *rest.Config, path string) (code int, content string) {
 	t.Helper()
+	config = rest.CopyConfig(config)
+	config.Timeout = requestLimit
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
 		t.Fatal(err)
@@ -261,9 +263,9 @@ func testAudit(t *testing.T, tn *tenant, class *tenancyv1alpha1.VirtualClusterCl
 	account := &corev1.ServiceAccount{ObjectMeta: object}
 	account.Annotations = map[string]string{"example.com/key": shown}
 	for _, object := range []client.Object{&corev1.Secret{ObjectMeta: object, StringData: map[string]string{"key": hidden}}, account} {
-		eventually(t, time.Minute, "creating a "+fmt.Sprintf("%T", object), func(ctx context.Context) error { return tn.client.Create(ctx, object) })
+		eventually(t, time.Minute, "creating a "+fmt.Sprintf("%T", object), func(ctx context.Context) error { return client.IgnoreAlreadyExists(tn.client.Create(ctx, object)) })
 	}
-	eventually(t, 20*time.Second, "both are in the audit log", func(ctx context.Context) error {
+	eventuallyEvery(t, costlyInterval, 20*time.Second, "both are in the audit log", func(ctx context.Context) error {
 		entries, log, err = tn.auditEntries(ctx)
 		levels := map[string]string{}
 		for _, entry := range entries {
