@@ -288,7 +288,6 @@ func testRenewal(t *testing.T, tn *tenant, class *tenancyv1alpha1.VirtualCluster
 		return nil
 	})
 	t.Logf("the API servers serve another certificate after %s", time.Since(started).Round(time.Second))
-	// For exec, the API server shows its other certificate to vn-agent.
 	wantLooksIn(t, tn, "calls")
 	traffic.stopAndReport(t)
 	for _, one := range traffic.clients {
