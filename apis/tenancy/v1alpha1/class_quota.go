@@ -8,15 +8,22 @@ import (
 )
 
 // ClassQuota bounds what all pods of a tenant together may ask of the super
-// cluster. What is asked for is checked against it and shown in status.quota;
-// pods are not held to it yet.
+// cluster. The quota in force is shown in status.quota; pods beyond it wait.
 type ClassQuota struct {
-	// default is the quota of a VirtualCluster that names none: cpu, memory,
-	// ephemeral-storage (requests) and pods. What it does not name is not bounded.
+	// default is the quota of each resource that a VirtualCluster does not name:
+	// cpu, memory, ephemeral-storage and others that pods request, and pods. Of
+	// what it does not name either, max is the quota.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(r, r in ['cpu', 'memory', 'ephemeral-storage', 'pods'] || r.startsWith('hugepages-') || r.contains('/'))",message="quotas are of cpu, memory, ephemeral-storage, pods, hugepages-<size> and extended resources: what pods request"
+	// +kubebuilder:validation:XValidation:rule="self.all(r, type(self[r]) == string ? !quantity(self[r]).isLessThan(quantity('0')) : self[r] >= 0)",message="a quota cannot be negative"
 	Default corev1.ResourceList `json:"default,omitempty"`
-	// max is the most that a VirtualCluster may ask for.
+	// max is the most that a VirtualCluster may ask for. What neither it nor
+	// default names is not bounded.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(r, r in ['cpu', 'memory', 'ephemeral-storage', 'pods'] || r.startsWith('hugepages-') || r.contains('/'))",message="quotas are of cpu, memory, ephemeral-storage, pods, hugepages-<size> and extended resources: what pods request"
+	// +kubebuilder:validation:XValidation:rule="self.all(r, type(self[r]) == string ? !quantity(self[r]).isLessThan(quantity('0')) : self[r] >= 0)",message="a quota cannot be negative"
 	Max corev1.ResourceList `json:"max,omitempty"`
 }
 

@@ -63,10 +63,13 @@ type VirtualClusterSpec struct {
 	// +optional
 	ControlPlane *VirtualClusterControlPlane `json:"controlPlane,omitempty"`
 
-	// quota bounds what all pods of the tenant together may ask for: cpu,
-	// memory, ephemeral-storage (requests) and pods. Empty means the class's
-	// default; the class's max is the most.
+	// quota bounds what all pods of the tenant together may ask for: cpu, memory,
+	// ephemeral-storage and others that pods request, and pods. What it does not
+	// name is as the class's default says; the class's max is the most.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(r, r in ['cpu', 'memory', 'ephemeral-storage', 'pods'] || r.startsWith('hugepages-') || r.contains('/'))",message="quotas are of cpu, memory, ephemeral-storage, pods, hugepages-<size> and extended resources: what pods request"
+	// +kubebuilder:validation:XValidation:rule="self.all(r, type(self[r]) == string ? !quantity(self[r]).isLessThan(quantity('0')) : self[r] >= 0)",message="a quota cannot be negative"
 	Quota corev1.ResourceList `json:"quota,omitempty"`
 
 	// paused keeps vc-manager's hands off the control plane: nothing is made,
@@ -175,7 +178,7 @@ type VirtualClusterStatus struct {
 	// +optional
 	Upgrade *UpgradeStatus `json:"upgrade,omitempty"`
 
-	// quota is the one in force: spec.quota or the class's default.
+	// quota is the one in force: spec.quota, and what the class says of the rest.
 	// +optional
 	Quota corev1.ResourceList `json:"quota,omitempty"`
 }

@@ -55,21 +55,19 @@ func allowedExposures(exposure tenancyv1alpha1.ClassExposure) []string {
 	return allowed
 }
 
-// effectiveQuota returns the quota that is asked for, or the class's default.
-// It blocks on one above the class's maximum.
+// effectiveQuota returns the quota in force: of each resource what the virtual
+// cluster asks for, or else the class's default, or else the most that the class
+// allows. It blocks on one above that.
 func effectiveQuota(class *tenancyv1alpha1.VirtualClusterClass, own corev1.ResourceList) (corev1.ResourceList, error) {
 	limits := class.Spec.Quota
-	if len(own) == 0 {
-		return limits.Default.DeepCopy(), nil
+	quota := corev1.ResourceList{}
+	for _, amounts := range []corev1.ResourceList{limits.Max, limits.Default, own} {
+		maps.Copy(quota, amounts)
 	}
 	var above []string
 	for _, name := range slices.Sorted(maps.Keys(limits.Max)) {
-		asked, ok := own[name]
-		most := limits.Max[name]
-		switch {
-		case !ok:
-			above = append(above, fmt.Sprintf("%s is not bounded (at most %s)", name, most.String()))
-		case asked.Cmp(most) > 0:
+		asked, most := quota[name], limits.Max[name]
+		if asked.Cmp(most) > 0 {
 			above = append(above, fmt.Sprintf("%s %s (at most %s)", name, asked.String(), most.String()))
 		}
 	}
@@ -78,5 +76,8 @@ func effectiveQuota(class *tenancyv1alpha1.VirtualClusterClass, own corev1.Resou
 			"spec.quota asks for more than class %q allows: %s: ask for less, or raise spec.quota.max of the class",
 			class.Name, strings.Join(above, ", "))}
 	}
-	return own.DeepCopy(), nil
+	if len(quota) == 0 {
+		return nil, nil
+	}
+	return quota.DeepCopy(), nil
 }

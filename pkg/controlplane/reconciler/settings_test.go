@@ -86,16 +86,16 @@ func TestEffectiveQuota(t *testing.T) {
 		return out
 	}
 	class := &tenancyv1alpha1.VirtualClusterClass{}
-	class.Spec.Quota = tenancyv1alpha1.ClassQuota{Default: list("2", "4Gi"), Max: list("8", "")}
+	class.Spec.Quota = tenancyv1alpha1.ClassQuota{Default: list("", "4Gi"), Max: list("8", "")}
 	for name, tc := range map[string]struct {
 		own, want corev1.ResourceList
 		wantErr   string
 	}{
-		"the default":             {want: list("2", "4Gi")},
+		"the default, and the most of what it lacks": {want: list("8", "4Gi")},
 		"less":                    {own: list("1", "64Gi"), want: list("1", "64Gi")},
-		"as much as there may be": {own: list("8", ""), want: list("8", "")},
+		"as much as there may be": {own: list("8", ""), want: list("8", "4Gi")},
+		"one of two":              {own: list("", "1Gi"), want: list("8", "1Gi")},
 		"more":                    {own: list("9", ""), wantErr: "cpu 9 (at most 8)"},
-		"not bounded":             {own: list("", "1Gi"), wantErr: "cpu is not bounded (at most 8)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := effectiveQuota(class, tc.own)
@@ -110,6 +110,14 @@ func TestEffectiveQuota(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestNoQuota: nothing is bounded where nobody names a bound.
+func TestNoQuota(t *testing.T) {
+	got, err := effectiveQuota(&tenancyv1alpha1.VirtualClusterClass{}, nil)
+	if err != nil || got != nil {
+		t.Errorf("got %v, %v; want none", got, err)
 	}
 }
 

@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -34,6 +36,8 @@ const (
 func testBadInput(t *testing.T, s *suite, calls *counter) {
 	s.wantRefused(t, "no versions", withoutVersions(), "spec.versions")
 	s.wantRefused(t, "two replicas", twoReplicas(), "replicas must be 1 or 3")
+	s.wantRefused(t, "a quota of nothing", withQuota("requests.cpu", "1"), "quotas are of cpu, memory")
+	s.wantRefused(t, "a debt", withQuota(corev1.ResourceCPU, "-1"), "a quota cannot be negative")
 
 	overlapping := s.overlappingPools(t)
 	full := class("full", "10.210.0.0/21")
@@ -119,6 +123,15 @@ func twoReplicas() func(context.Context, *suite) error {
 			Spec: tenancyv1alpha1.VirtualClusterSpec{
 				ControlPlane: &tenancyv1alpha1.VirtualClusterControlPlane{Replicas: ptr.To[int32](2)},
 			},
+		})
+	}
+}
+
+func withQuota(name corev1.ResourceName, amount string) func(context.Context, *suite) error {
+	return func(ctx context.Context, s *suite) error {
+		return s.client.Create(ctx, &tenancyv1alpha1.VirtualCluster{
+			ObjectMeta: metav1.ObjectMeta{Namespace: userNamespace, Name: "bounded"},
+			Spec:       tenancyv1alpha1.VirtualClusterSpec{Quota: corev1.ResourceList{name: resource.MustParse(amount)}},
 		})
 	}
 }
