@@ -211,7 +211,7 @@ func tenantChanged() predicate.Predicate {
 		if !ok || !alsoOK {
 			return true
 		}
-		return before.UID != after.UID ||
+		return before.UID != after.UID || before.Generation != after.Generation ||
 			before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() ||
 			!equality.Semantic.DeepEqual(before.Status.ControlPlane, after.Status.ControlPlane) ||
 			// Written after the Secret with the CA and the kubeconfig was.

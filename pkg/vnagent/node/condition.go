@@ -60,7 +60,8 @@ func wasReady(virtualCluster *tenancyv1alpha1.VirtualCluster) bool {
 func (r *Reconciler) report(ctx context.Context, virtualCluster *tenancyv1alpha1.VirtualCluster, wanted metav1.Condition) error {
 	wanted.LastTransitionTime = metav1.NewTime(r.options.Clock.Now())
 	if present := meta.FindStatusCondition(virtualCluster.Status.Conditions, wanted.Type); present != nil {
-		if present.Status == wanted.Status && present.Reason == wanted.Reason && present.Message == wanted.Message {
+		if present.Status == wanted.Status && present.Reason == wanted.Reason && present.Message == wanted.Message &&
+			present.ObservedGeneration == virtualCluster.Generation {
 			return nil
 		}
 		if present.Status == wanted.Status {
@@ -81,6 +82,7 @@ func (r *Reconciler) report(ctx context.Context, virtualCluster *tenancyv1alpha1
 			"status":             string(wanted.Status),
 			"reason":             wanted.Reason,
 			"message":            wanted.Message,
+			"observedGeneration": virtualCluster.Generation,
 			"lastTransitionTime": wanted.LastTransitionTime.UTC().Format(time.RFC3339),
 		}}},
 	}}

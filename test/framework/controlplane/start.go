@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/http"
 	"os"
 	"os/exec"
@@ -134,7 +135,7 @@ func Start(t testing.TB, options Options) *Instance {
 	if options.Files != nil {
 		err = instance.useFiles(options.Files, server)
 	} else {
-		err = instance.makeFiles(options.KubeletServingCA, server, listens)
+		err = instance.makeFiles(options, server, listens)
 	}
 	if err != nil {
 		t.Fatalf("preparing the control plane: %v", err)
@@ -165,7 +166,12 @@ func (i *Instance) useFiles(files map[string][]byte, server string) error {
 }
 
 // makeFiles makes and writes a PKI, and makes an administrator's configuration.
-func (i *Instance) makeFiles(kubeletServingCA []byte, server, address string) error {
+func (i *Instance) makeFiles(options Options, server, address string) error {
+	services, err := netip.ParsePrefix(options.ServiceCIDR)
+	if err != nil {
+		return err
+	}
+	kubeletServingCA := options.KubeletServingCA
 	now := time.Now()
 	id := filepath.Base(i.Dir)
 	authorities, err := pki.NewAuthorities(id, now)
@@ -181,9 +187,10 @@ func (i *Instance) makeFiles(kubeletServingCA []byte, server, address string) er
 		kubeletServingCA = kubelets.CertPEM()
 	}
 	files, err := pki.ControlPlaneFiles(pki.FilesInput{
-		Signing:          authorities,
-		ServingDNSNames:  []string{"localhost", "kubernetes", "kubernetes.default.svc"},
-		ServingIPs:       []net.IP{net.ParseIP(address)},
+		Signing:         authorities,
+		ServingDNSNames: []string{"localhost", "kubernetes", "kubernetes.default.svc"},
+		// Pods call the Service kubernetes, which has the first address of the range.
+		ServingIPs:       []net.IP{net.ParseIP(address), services.Masked().Addr().Next().AsSlice()},
 		KubeletServingCA: kubeletServingCA,
 	}, now)
 	if err != nil {

@@ -74,8 +74,9 @@ func (e *environment) testCondition(t *testing.T) {
 		if err := e.superClient.Get(ctx, client.ObjectKeyFromObject(e.virtualCluster), virtualCluster); err != nil {
 			return err
 		}
-		if !meta.IsStatusConditionTrue(virtualCluster.Status.Conditions, tenancyv1alpha1.ConditionNodeReady) {
-			return fmt.Errorf("conditions: %v", virtualCluster.Status.Conditions)
+		got := meta.FindStatusCondition(virtualCluster.Status.Conditions, tenancyv1alpha1.ConditionNodeReady)
+		if got == nil || got.Status != metav1.ConditionTrue || got.ObservedGeneration != virtualCluster.Generation {
+			return fmt.Errorf("generation %d, conditions: %v", virtualCluster.Generation, virtualCluster.Status.Conditions)
 		}
 		return nil
 	})
