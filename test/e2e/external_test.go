@@ -6,9 +6,7 @@ package e2e
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -17,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -84,7 +81,7 @@ func TestExternalControlPlane(t *testing.T) {
 		t.Fatalf("the pod in the super cluster: %v, RuntimeClass %v", err, superPod.Spec.RuntimeClassName)
 	}
 	t.Run("logs", func(t *testing.T) { testExternalLogs(t, tn, given, other) })
-	t.Run("its own API server", func(t *testing.T) { testExternalWhoAmI(t, tn) })
+	t.Run("its own API server", func(t *testing.T) { testServiceAccountOfAPod(t, tn) })
 	t.Run("deletion", func(t *testing.T) { testExternalDeletion(t, tn, other) })
 }
 
@@ -150,29 +147,6 @@ func testExternalLogs(t *testing.T, tn *tenant, given *corev1.Secret, other *con
 	eventuallyEvery(t, costlyInterval, seenWithin, "logs", logs)
 	t.Logf("logs work %s after the authority and its proof were given", time.Since(started).Round(time.Second))
 	wantLooksIn(t, tn, "web")
-}
-
-// testExternalWhoAmI: a pod finds its own API server, and its token is that one's.
-func testExternalWhoAmI(t *testing.T, tn *tenant) {
-	tn.kubectl(t, "run", "whoami", "--restart=Never", "--image="+imageControlPlane, "--", "kubectl", "auth", "whoami", "-o", "json")
-	pod := &corev1.Pod{}
-	eventually(t, time.Minute, "pod whoami finished", func(ctx context.Context) error {
-		if err := tn.client.Get(ctx, client.ObjectKey{Namespace: "default", Name: "whoami"}, pod); err != nil {
-			return err
-		}
-		if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
-			return fmt.Errorf("phase %s", pod.Status.Phase)
-		}
-		return nil
-	})
-	output := tn.kubectl(t, "logs", "whoami")
-	var review authenticationv1.SelfSubjectReview
-	if err := json.Unmarshal([]byte(output), &review); err != nil {
-		t.Fatalf("the pod (%s) printed %q: %v", pod.Status.Phase, output, err)
-	}
-	if got, want := review.Status.UserInfo.Username, "system:serviceaccount:default:default"; got != want {
-		t.Errorf("the pod is %q, want %q", got, want)
-	}
 }
 
 // testExternalDeletion: the super cluster is rid of the tenant, and the

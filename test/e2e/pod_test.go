@@ -29,7 +29,10 @@ import (
 // TestServiceAccountOfAPod asks the tenant's API server who the caller is, from
 // inside of a pod, with nothing but what the pod was given.
 func TestServiceAccountOfAPod(t *testing.T) {
-	tn := newTenant(t, "whoami")
+	testServiceAccountOfAPod(t, newTenant(t, "whoami"))
+}
+
+func testServiceAccountOfAPod(t *testing.T, tn *tenant) {
 	tn.kubectl(t, "run", "whoami", "--restart=Never", "--image="+imageControlPlane, "--",
 		"kubectl", "auth", "whoami", "-o", "json")
 	pod := &corev1.Pod{}
