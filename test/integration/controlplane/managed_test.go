@@ -16,13 +16,13 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/controlplane"
+	"virtualcluster.io/virtualcluster/test/framework/await"
 )
 
 // toldWithin is how soon trouble must be told, and healWithin how soon it must
@@ -108,14 +108,9 @@ func (s *suite) startManager(t *testing.T) *counter {
 // within waits until check returns no error, and says how long that took.
 func within(t *testing.T, limit time.Duration, what string, check func(context.Context) error) {
 	t.Helper()
-	var last error
 	start := time.Now()
-	err := wait.PollUntilContextTimeout(t.Context(), waitInterval, limit, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Errorf("%s, within %s: %v", what, limit, last)
+	if err := await.Success(t.Context(), waitInterval, limit, check); err != nil {
+		t.Errorf("%s: not within %s: %v", what, limit, err)
 		return
 	}
 	t.Logf("%s after %s", what, time.Since(start).Round(10*time.Millisecond))

@@ -22,7 +22,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
@@ -37,6 +36,7 @@ import (
 	"virtualcluster.io/virtualcluster/pkg/controlplane/component"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/members"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/reconciler"
+	"virtualcluster.io/virtualcluster/test/framework/await"
 	controlplanetest "virtualcluster.io/virtualcluster/test/framework/controlplane"
 )
 
@@ -265,13 +265,8 @@ func (s *suite) reportOthers(t *testing.T, virtualCluster *tenancyv1alpha1.Virtu
 // eventually waits until check returns no error.
 func eventually(t *testing.T, what string, check func(context.Context) error) {
 	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), waitInterval, waitTimeout, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("waiting until %s: %v (%v)", what, err, last)
+	if err := await.Success(t.Context(), waitInterval, waitTimeout, check); err != nil {
+		t.Fatalf("%s: not within %s: %v", what, waitTimeout, err)
 	}
 }
 

@@ -32,6 +32,7 @@ import (
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/names"
 	"virtualcluster.io/virtualcluster/pkg/syncer"
+	"virtualcluster.io/virtualcluster/test/framework/await"
 	controlplanetest "virtualcluster.io/virtualcluster/test/framework/controlplane"
 )
 
@@ -236,13 +237,8 @@ func (e *environment) namespace(t *testing.T, tn *tenant, name string) {
 // eventually tries until do succeeds.
 func eventually(t *testing.T, what string, do func(ctx context.Context) error) {
 	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, settle, true, func(ctx context.Context) (bool, error) {
-		last = do(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("%s: %v (last: %v)", what, err, last)
+	if err := await.Success(t.Context(), 50*time.Millisecond, settle, do); err != nil {
+		t.Fatalf("%s: not within %s: %v", what, settle, err)
 	}
 }
 

@@ -26,7 +26,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientruntime "k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,6 +37,7 @@ import (
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/controlplane/pki"
 	"virtualcluster.io/virtualcluster/pkg/gateway"
+	"virtualcluster.io/virtualcluster/test/framework/await"
 	controlplanetest "virtualcluster.io/virtualcluster/test/framework/controlplane"
 )
 
@@ -201,13 +201,8 @@ func (f *fixture) addTenant(t *testing.T, s *server) {
 
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, patience, true, func(context.Context) (bool, error) {
-		last = check()
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("%s: %v (%v)", what, err, last)
+	if err := await.Success(t.Context(), 20*time.Millisecond, patience, func(context.Context) error { return check() }); err != nil {
+		t.Fatalf("%s: not within %s: %v", what, patience, err)
 	}
 }
 

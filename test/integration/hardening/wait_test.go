@@ -17,8 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
-
+	"virtualcluster.io/virtualcluster/test/framework/await"
 	controlplanetest "virtualcluster.io/virtualcluster/test/framework/controlplane"
 )
 
@@ -27,13 +26,8 @@ const waitTimeout = 60 * time.Second
 // eventually waits until check has no complaint.
 func eventually(t *testing.T, what string, check func(context.Context) error) {
 	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, waitTimeout, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("not within %s: %s: %v", waitTimeout, what, last)
+	if err := await.Success(t.Context(), 100*time.Millisecond, waitTimeout, check); err != nil {
+		t.Fatalf("%s: not within %s: %v", what, waitTimeout, err)
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 	"virtualcluster.io/virtualcluster/pkg/names"
 	"virtualcluster.io/virtualcluster/pkg/syncer"
+	"virtualcluster.io/virtualcluster/test/framework/await"
 	controlplanetest "virtualcluster.io/virtualcluster/test/framework/controlplane"
 )
 
@@ -205,13 +206,8 @@ func (tn *tenant) superKey(namespace, name string) types.NamespacedName {
 // eventually tries until do succeeds.
 func eventually(t *testing.T, what string, do func(ctx context.Context) error) {
 	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, settle, true, func(ctx context.Context) (bool, error) {
-		last = do(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("%s: %v (last: %v)", what, err, last)
+	if err := await.Success(t.Context(), 50*time.Millisecond, settle, do); err != nil {
+		t.Fatalf("%s: not within %s: %v", what, settle, err)
 	}
 }
 

@@ -13,10 +13,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/test/framework/await"
 )
 
 // faultWorld is what every fault happens to: one super cluster, two tenants,
@@ -109,15 +109,8 @@ func (w *faultWorld) inOrderWithin(t *testing.T, limit time.Duration) time.Durat
 func within(t *testing.T, limit time.Duration, what string, do func(ctx context.Context) error) time.Duration {
 	t.Helper()
 	began := time.Now()
-	last := errStill
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, limit, true, func(ctx context.Context) (bool, error) {
-		if err := do(ctx); err == nil || ctx.Err() == nil {
-			last = err // that the time is over says less than what was wrong before
-		}
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("%s: not within %s: %v", what, limit, last)
+	if err := await.Success(t.Context(), 50*time.Millisecond, limit, do); err != nil {
+		t.Fatalf("%s: not within %s: %v", what, limit, err)
 	}
 	return time.Since(began)
 }

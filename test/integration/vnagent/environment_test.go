@@ -21,7 +21,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -33,6 +32,7 @@ import (
 	"virtualcluster.io/virtualcluster/pkg/identity"
 	"virtualcluster.io/virtualcluster/pkg/names"
 	"virtualcluster.io/virtualcluster/pkg/vnagent"
+	"virtualcluster.io/virtualcluster/test/framework/await"
 	controlplanetest "virtualcluster.io/virtualcluster/test/framework/controlplane"
 )
 
@@ -260,13 +260,8 @@ func create(t *testing.T, c client.Client, object client.Object) {
 // eventually waits until check has no error.
 func eventually(t *testing.T, check func(context.Context) error) {
 	t.Helper()
-	last := errors.New("it was not tried")
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("not so within %s: %v", patience, last)
+	if err := await.Success(t.Context(), 50*time.Millisecond, patience, check); err != nil {
+		t.Fatalf("not so within %s: %v", patience, err)
 	}
 }
 
