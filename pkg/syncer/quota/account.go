@@ -24,6 +24,8 @@ type account struct {
 	ended map[types.UID]struct{}
 	// freed says that there is more room than when the waiters were last looked through.
 	freed bool
+	// closed says that the ledger has it no more: nobody may begin to wait here.
+	closed bool
 }
 
 // entry is one object of the super cluster. While a change of it is on its way,
@@ -39,7 +41,17 @@ type reservation struct {
 	// uid is empty for an object that is being created; stands is the UID of the
 	// tenant's object.
 	uid, stands types.UID
-	demand      corev1.ResourceList
+	// forerunner is what was seen under its name when it was asked for. It may be
+	// seen again before it is seen to be gone.
+	forerunner types.UID
+	demand     corev1.ResourceList
+	// doubt says that the answer to the request was lost.
+	doubt bool
+}
+
+// shown reports whether h is what an object that is being created has become.
+func (r *reservation) shown(h Holding) bool {
+	return r.uid == "" && r.stands == h.Stands && r.forerunner != h.UID
 }
 
 func (e *entry) counts() corev1.ResourceList {
@@ -85,28 +97,28 @@ func (a *account) setLimit(limit corev1.ResourceList) []types.NamespacedName {
 	return a.waiters.renew() // those that do not fit now either are told of the other quota
 }
 
-// everyone returns all that wait: there is no quota any more.
-func (a *account) everyone() []types.NamespacedName {
+// close ends an account that the ledger has no more, and returns all that wait.
+func (a *account) close() []types.NamespacedName {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.closed = true
 	return a.waiters.renew()
 }
 
 func (a *account) observe(h Holding) {
-	if h.Demand == nil {
-		a.gone(h.Key, h.UID)
-		return
-	}
 	e := a.entries[h.Key]
-	if e != nil && e.uid == h.UID && isOlder(h.Version, e.version) {
-		return
+	if e != nil && e.reserved != nil && e.reserved.shown(h) {
+		a.update(h.Key, func(e *entry) {
+			e.uid, e.version, e.observed, e.reserved = h.UID, h.Version, h.Demand, nil
+		})
 	}
-	a.update(h.Key, func(e *entry) {
-		e.uid, e.version, e.observed = h.UID, h.Version, h.Demand
-		if e.reserved != nil && e.reserved.uid == "" && e.reserved.stands == h.Stands {
-			e.reserved = nil
-		}
-	})
+	switch {
+	case h.Demand == nil:
+		a.gone(h.Key, h.UID)
+	case e != nil && isOlder(h.Version, e.version): // it, or its forerunner
+	default:
+		a.update(h.Key, func(e *entry) { e.uid, e.version, e.observed = h.UID, h.Version, h.Demand })
+	}
 }
 
 func (a *account) gone(key types.NamespacedName, uid types.UID) {
@@ -127,19 +139,21 @@ func (a *account) gone(key types.NamespacedName, uid types.UID) {
 }
 
 func (a *account) reserve(h Holding, waiter types.NamespacedName) error {
-	if !a.loaded {
+	switch {
+	case a.closed:
+		return errClosed
+	case !a.loaded:
 		return ErrNotLoaded
 	}
-	e := a.entries[h.Key]
-	var has corev1.ResourceList
-	if e != nil {
-		has = e.observed
+	var before entry
+	if e := a.entries[h.Key]; e != nil {
+		before = *e
 	}
-	more := growth(has, h.Demand)
-	if len(more) == 0 {
+	more := growth(before.observed, h.Demand)
+	if len(more) == 0 && before.uid == h.UID && h.UID != "" {
 		return nil // what it has counts until less is seen
 	}
-	if e != nil && e.reserved != nil { // this takes its place
+	if before.reserved != nil { // this takes its place
 		a.update(h.Key, func(e *entry) { e.reserved = nil })
 	}
 	if !fits(a.limit, a.used, more) {
@@ -148,7 +162,8 @@ func (a *account) reserve(h Holding, waiter types.NamespacedName) error {
 		return a.waiters.add(h.Key, waiter, more, func() error { return exceeded(a.limit, a.used, more) })
 	}
 	a.waiters.remove(h.Key)
-	a.update(h.Key, func(e *entry) { e.reserved = &reservation{uid: h.UID, stands: h.Stands, demand: h.Demand} })
+	wanted := &reservation{uid: h.UID, stands: h.Stands, forerunner: before.uid, demand: h.Demand}
+	a.update(h.Key, func(e *entry) { e.reserved = wanted })
 	return nil
 }
 
@@ -159,7 +174,9 @@ func (a *account) settle(h Holding) {
 		return
 	}
 	if h.Demand == nil {
-		a.release(h.Key)
+		a.skip(h.Key)
+		a.update(h.Key, func(e *entry) { e.reserved = nil })
+		a.gone(h.Key, h.UID)
 		return
 	}
 	a.update(h.Key, func(e *entry) {
@@ -177,8 +194,23 @@ func (a *account) skip(key types.NamespacedName) {
 
 func (a *account) release(key types.NamespacedName) {
 	a.skip(key)
-	if e := a.entries[key]; e != nil && e.reserved != nil {
+	if e := a.entries[key]; e != nil && e.reserved != nil && !e.reserved.doubt {
 		a.update(key, func(e *entry) { e.reserved = nil })
+	}
+}
+
+// holds reports whether anything counts under a name, and whether it is known
+// what became of the last request about it.
+func (a *account) holds(key types.NamespacedName) (counts, doubt bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	e := a.entries[key]
+	return e != nil, e != nil && e.reserved != nil && e.reserved.doubt
+}
+
+func (a *account) doubt(key types.NamespacedName) {
+	if e := a.entries[key]; e != nil && e.reserved != nil {
+		e.reserved.doubt = true
 	}
 }
 
@@ -209,14 +241,20 @@ func (a *account) update(key types.NamespacedName, change func(*entry)) {
 
 // callable returns the waiters that fit, one after the other, into the room there is.
 func (a *account) callable() []types.NamespacedName {
-	if !a.freed || !a.loaded {
-		return nil
+	var calls []types.NamespacedName
+	for a.loaded && (a.freed || a.waiters.next != nil) {
+		if a.waiters.next == nil {
+			a.freed = false
+		}
+		calls = append(calls, a.waiters.fitting(a.limit, a.used)...)
+		if a.waiters.next != nil {
+			break // whom it called last goes on
+		}
 	}
-	a.freed = false
-	return a.waiters.fitting(a.limit, a.used)
+	return calls
 }
 
-// isOlder compares versions of one object. Those that cannot be compared are not older.
+// isOlder compares versions of one resource. Those that cannot be compared are not older.
 func isOlder(one, other string) bool {
 	order, err := resourceversion.CompareResourceVersion(one, other)
 	return err == nil && order < 0

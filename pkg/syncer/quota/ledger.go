@@ -15,6 +15,9 @@ import (
 // ErrNotLoaded is returned by Reserve while nobody knows what the tenant has.
 var ErrNotLoaded = errors.New("what the tenant has in the super cluster is not counted yet")
 
+// errClosed is returned by an account that was replaced or dropped meanwhile.
+var errClosed = errors.New("the account is closed")
+
 // Holding is what an object of the super cluster asks for.
 type Holding struct {
 	// Key and UID are the super object's. UID is empty before it is created.
@@ -58,8 +61,7 @@ func (l *Ledger) Limit(tenant string, limit corev1.ResourceList) (load bool) {
 	case len(limit) == 0 && a == nil:
 		return false
 	case len(limit) == 0:
-		l.Drop(tenant)
-		l.call(tenant, a.everyone())
+		l.call(tenant, l.drop(tenant))
 		return false
 	case a == nil:
 		a = newAccount(limit)
@@ -103,10 +105,13 @@ func (l *Ledger) Gone(tenant string, key types.NamespacedName, uid types.UID) {
 // until Settle, Release or Leave, or until Observe shows the object it is for; a
 // second one for the same object takes its place.
 func (l *Ledger) Reserve(tenant string, wanted Holding, waiter types.NamespacedName) (err error) {
-	if a := l.account(tenant); a != nil {
+	for a := l.account(tenant); a != nil; a = l.account(tenant) {
 		l.call(tenant, a.change(func() { err = a.reserve(wanted, waiter) }))
+		if !errors.Is(err, errClosed) {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // Skip has an object not wait any more: something else holds it up, and it asks
@@ -124,7 +129,24 @@ func (l *Ledger) Settle(tenant string, holding Holding) {
 	}
 }
 
-// Release ends a reservation of which nothing has become.
+// Doubt says that nobody knows what became of a reservation: the answer was lost.
+// It lasts until Observe shows its object, or until Settle or Leave.
+func (l *Ledger) Doubt(tenant string, key types.NamespacedName) {
+	if a := l.account(tenant); a != nil {
+		l.call(tenant, a.change(func() { a.doubt(key) }))
+	}
+}
+
+// Holds reports whether anything counts under a name, and whether that is a
+// reservation in doubt.
+func (l *Ledger) Holds(tenant string, key types.NamespacedName) (counts, doubt bool) {
+	if a := l.account(tenant); a != nil {
+		return a.holds(key)
+	}
+	return false, false
+}
+
+// Release ends a reservation of which nothing has become, unless it is in doubt.
 func (l *Ledger) Release(tenant string, key types.NamespacedName) {
 	if a := l.account(tenant); a != nil {
 		l.call(tenant, a.change(func() { a.release(key) }))
@@ -150,10 +172,17 @@ func (l *Ledger) Used(tenant string) (corev1.ResourceList, bool) {
 }
 
 // Drop forgets a tenant.
-func (l *Ledger) Drop(tenant string) {
+func (l *Ledger) Drop(tenant string) { l.drop(tenant) }
+
+func (l *Ledger) drop(tenant string) (waiting []types.NamespacedName) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	a := l.accounts[tenant]
 	delete(l.accounts, tenant)
+	l.mu.Unlock()
+	if a == nil {
+		return nil
+	}
+	return a.close()
 }
 
 func (l *Ledger) call(tenant string, waiters []types.NamespacedName) {
@@ -165,6 +194,8 @@ func (l *Ledger) call(tenant string, waiters []types.NamespacedName) {
 func newAccount(limit corev1.ResourceList) *account {
 	return &account{
 		limit: limit.DeepCopy(), used: corev1.ResourceList{}, entries: map[types.NamespacedName]*entry{},
-		ended: map[types.UID]struct{}{}, waiters: waiters{order: list.New(), byKey: map[types.NamespacedName]*list.Element{}},
+		ended: map[types.UID]struct{}{}, waiters: waiters{
+			order: list.New(), byKey: map[types.NamespacedName]*list.Element{}, promised: corev1.ResourceList{},
+		},
 	}
 }

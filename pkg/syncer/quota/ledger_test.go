@@ -133,6 +133,11 @@ func TestWhatBecomesOfAReservation(t *testing.T) {
 	gone := func(b *book) { b.Gone(blue, key("a"), "s-a") }
 	ended := made("a", "1", 3)
 	ended.Demand = nil
+	// The forerunner is larger, of the same name, and stands for the same object or another.
+	old := Holding{Key: key("a"), UID: "old", Stands: "other", Version: "2", Demand: cpu("1")}
+	oldGone := func(b *book) { b.Gone(blue, key("a"), "old") }
+	same := old
+	same.Stands = "t-a"
 	cases := map[string]struct {
 		has   []Holding
 		ask   Holding
@@ -153,6 +158,12 @@ func TestWhatBecomesOfAReservation(t *testing.T) {
 		"asked twice":                      {nil, asked("a", "1"), []step{func(b *book) { _ = b.try(asked("a", "1")) }}, "1"},
 		"the forerunner's last words":      {nil, asked("a", "1"), []step{observe(Holding{Key: key("a"), UID: "old", Stands: "other", Version: "1", Demand: cpu("1")}), func(b *book) { b.Gone(blue, key("a"), "old") }}, "1"},
 		"the forerunner's end":             {nil, asked("a", "1"), []step{func(b *book) { b.Gone(blue, key("a"), "old") }}, "1"},
+		"the forerunner, still counted":    {[]Holding{old}, asked("a", "1"), []step{oldGone}, "1"},
+		"after it, answered":               {[]Holding{old}, asked("a", "1"), []step{settle(made("a", "1", 4)), oldGone}, "1"},
+		"after it, seen":                   {[]Holding{old}, asked("a", "1"), []step{observe(made("a", "1", 4)), oldGone}, "1"},
+		"its last words after the answer":  {[]Holding{old}, asked("a", "1"), []step{settle(made("a", "1", 4)), observe(old), oldGone}, "1"},
+		"its last words, of the same":      {[]Holding{same}, asked("a", "1"), []step{observe(same), oldGone}, "1"},
+		"ended when it is first seen":      {nil, asked("a", "1"), []step{observe(ended), settle(made("a", "1", 1))}, "0"},
 		"larger, on its way":               {[]Holding{made("a", "1", 1)}, made("a", "3", 1), nil, "3"},
 		"larger, and an older event":       {[]Holding{made("a", "1", 1)}, made("a", "3", 1), []step{settle(made("a", "3", 5)), observe(made("a", "1", 4))}, "3"},
 		"larger, an event before":          {[]Holding{made("a", "1", 1)}, made("a", "3", 1), []step{observe(made("a", "1", 2))}, "3"},
@@ -349,5 +360,108 @@ func TestFewAreLookedAt(t *testing.T) {
 	b.wantCalled(t, "w0")
 	if least := b.account(blue).waiters.least; least.Cpu().Cmp(resource.MustParse("1")) != 0 {
 		t.Errorf("the least that anybody asks for is %v", least)
+	}
+}
+
+// TestManyWhoLackSomethingElse: while one change of one tenant is entered, few of
+// its waiters are looked at, and still everybody comes to a turn.
+func TestManyWhoLackSomethingElse(t *testing.T) {
+	const many = 1000
+	both := func(cpu, memory string) corev1.ResourceList {
+		return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}
+	}
+	b := &book{}
+	b.Ledger = New(func(_ string, waiter types.NamespacedName) { b.called = append(b.called, waiter.Name) })
+	b.Limit(blue, both("10", "10"))
+	b.Load(blue, []Holding{{Key: key("x"), UID: "s-x", Demand: both("1", "1")}, {Key: key("y"), UID: "s-y", Demand: both("9", "9")}})
+	wanted := map[string]Holding{}
+	ask := func(name, cpu, memory string) {
+		h := Holding{Key: key(name), Stands: types.UID(name), Demand: both(cpu, memory)}
+		if wanted[name] = h; b.try(h) == nil {
+			t.Fatalf("%s fits", name)
+		}
+	}
+	for i := range many { // none fits, and the least of both would
+		ask(fmt.Sprintf("cpu%d", i), "2", "1")
+		ask(fmt.Sprintf("memory%d", i), "1", "2")
+	}
+	ask("last", "1", "1")
+	got := map[string]bool{}
+	turns := 0
+	for b.Gone(blue, key("x"), "s-x"); len(b.called) > 0; turns++ {
+		name := b.called[0]
+		b.called = b.called[1:]
+		got[name] = b.try(wanted[name]) == nil
+		if turns < 3 { // room that comes while they are looked through does not begin it again
+			b.Observe(blue, Holding{Key: key("y"), UID: "s-y", Version: fmt.Sprint(turns + 1), Demand: both(fmt.Sprintf("%dm", 8990-turns), "9")})
+		}
+	}
+	if !got["last"] {
+		t.Error("the last, for which there is room, has had no turn")
+	}
+	if turns < 2*many/looks/2 || turns > 10*many/looks {
+		t.Errorf("%d turns", turns)
+	}
+	if a := b.account(blue); len(a.waiters.promised) > 0 || a.waiters.next != nil {
+		t.Errorf("%v is promised still, searching %v", a.waiters.promised, a.waiters.next != nil)
+	}
+}
+
+// TestTheQuotaGoesWhileOneAsks: whoever has looked an account up that is gone now
+// does not begin to wait there, where nobody is called any more.
+func TestTheQuotaGoesWhileOneAsks(t *testing.T) {
+	for name, end := range map[string]func(*book){
+		"it is none":      func(b *book) { b.Limit(blue, nil) },
+		"the tenant goes": func(b *book) { b.Drop(blue) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := open(limit("1", ""), made("x", "1", 1))
+			late := b.account(blue)
+			end(b)
+			if err := late.reserve(asked("a", "1"), key("a")); !errors.Is(err, errClosed) {
+				t.Errorf("it waits: %v", err)
+			}
+			if err := b.try(asked("a", "1")); err != nil {
+				t.Errorf("the next time: %v", err)
+			}
+			if b.Limit(blue, limit("1", "")); !errors.Is(b.try(asked("a", "1")), ErrNotLoaded) {
+				t.Error("another account has it made before all is counted")
+			}
+		})
+	}
+}
+
+// TestADoubtStays: what may have been made counts until somebody has looked.
+func TestADoubtStays(t *testing.T) {
+	cases := map[string]struct {
+		has   []Holding
+		ask   Holding
+		then  func(*book)
+		used  string
+		doubt bool
+	}{
+		"nothing more":         {nil, asked("a", "1"), func(*book) {}, "1", true},
+		"refused later":        {nil, asked("a", "1"), func(b *book) { b.Release(blue, key("a")) }, "1", true},
+		"something else is":    {nil, asked("a", "1"), func(b *book) { b.Skip(blue, key("a")) }, "1", true},
+		"it was made":          {nil, asked("a", "1"), func(b *book) { b.Settle(blue, made("a", "1", 1)) }, "1", false},
+		"it is seen":           {nil, asked("a", "1"), func(b *book) { b.Observe(blue, made("a", "1", 1)) }, "1", false},
+		"it was not made":      {nil, asked("a", "1"), func(b *book) { b.Leave(blue, key("a")) }, "0", false},
+		"larger":               {[]Holding{made("a", "1", 1)}, made("a", "3", 1), func(b *book) { b.Release(blue, key("a")) }, "3", true},
+		"it did not grow":      {[]Holding{made("a", "1", 1)}, made("a", "3", 1), func(b *book) { b.Settle(blue, made("a", "1", 1)) }, "1", false},
+		"it has ended by then": {nil, asked("a", "1"), func(b *book) { b.Settle(blue, Holding{Key: key("a"), UID: "s-a"}) }, "0", false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := open(limit("4", ""), tc.has...)
+			if err := b.try(tc.ask); err != nil {
+				t.Fatal(err)
+			}
+			b.Doubt(blue, key("a"))
+			tc.then(b)
+			b.wantUsed(t, tc.used)
+			if counts, doubt := b.Holds(blue, key("a")); doubt != tc.doubt || counts != (tc.used != "0") {
+				t.Errorf("counts %v, in doubt %v", counts, doubt)
+			}
+		})
 	}
 }

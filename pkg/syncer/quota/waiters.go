@@ -10,6 +10,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+// looks is how many waiters are looked at in a row. Whoever enters a change for
+// one tenant may do so for others too, and must not be held up by one that has
+// many waiters, each of which lacks something else.
+const looks = 128
+
 // waiters are what did not fit, in the order in which it came.
 type waiters struct {
 	order *list.List // of *waiter
@@ -17,6 +22,12 @@ type waiters struct {
 	// least is, for each resource, no more than any waiter asks for: where there is
 	// less room than that, nobody has to be looked at.
 	least corev1.ResourceList
+	// promised is what those that were called, and have not come yet, ask for together.
+	promised corev1.ResourceList
+	// next is where a search that was broken off goes on, and passed the least that
+	// those before it ask for. next is nil where there is no such search.
+	next   *list.Element
+	passed corev1.ResourceList
 }
 
 type waiter struct {
@@ -45,17 +56,23 @@ func (w *waiters) add(key, call types.NamespacedName, ask corev1.ResourceList, s
 	} else {
 		w.least = smaller(w.least, ask)
 	}
+	if w.passed != nil {
+		w.passed = smaller(w.passed, ask)
+	}
 	return one.told
 }
 
 // remove takes one out, and reports whether there was room for it.
 func (w *waiters) remove(key types.NamespacedName) (called bool) {
-	element := w.byKey[key]
-	if element == nil {
-		return false
+	called = w.answered(key)
+	if element := w.byKey[key]; element != nil {
+		if w.next == element {
+			w.next = element.Next()
+		}
+		delete(w.byKey, key)
+		w.order.Remove(element)
 	}
-	delete(w.byKey, key)
-	return w.order.Remove(element).(*waiter).called
+	return called
 }
 
 // answered reports whether one was called, and has it wait on.
@@ -65,6 +82,9 @@ func (w *waiters) answered(key types.NamespacedName) (called bool) {
 		return false
 	}
 	one := element.Value.(*waiter)
+	if one.called {
+		subtract(w.promised, one.ask)
+	}
 	called, one.called = one.called, false
 	return called
 }
@@ -80,29 +100,43 @@ func (w *waiters) renew() []types.NamespacedName {
 	return calls
 }
 
-// fitting returns those that fit into what is left, each beside those before it.
-// It ends where there is no room for the least that anybody asks for: mostly all
-// ask for the same, and few are looked at.
+// fitting returns those that fit into what is left, each beside those that were
+// called before it. It ends where there is no room for the least that anybody asks
+// for: mostly all ask for the same, and few are looked at. After a number of looks
+// it breaks off and calls the next one, fitting or not: when that one asks, the
+// search goes on.
 func (w *waiters) fitting(limit, used corev1.ResourceList) []types.NamespacedName {
 	var calls []types.NamespacedName
-	var least corev1.ResourceList
 	used = used.DeepCopy()
-	for element := w.order.Front(); element != nil; element = element.Next() {
+	add(used, w.promised)
+	element := w.next
+	if element == nil {
+		element, w.passed = w.order.Front(), nil
+	}
+	w.next = nil
+	for looked := 0; element != nil; element = element.Next() {
 		if !fits(limit, used, w.least) {
 			return calls
 		}
 		one := element.Value.(*waiter)
-		if fits(limit, used, one.ask) {
-			add(used, one.ask)
-			calls = append(calls, one.call)
-			one.called = true
+		if looked++; looked > looks {
+			w.next = element
+			return append(calls, one.call)
 		}
-		if least == nil {
-			least = one.ask
+		switch {
+		case one.called:
+			calls = append(calls, one.call)
+		case fits(limit, used, one.ask):
+			add(used, one.ask)
+			add(w.promised, one.ask)
+			calls, one.called = append(calls, one.call), true
+		}
+		if w.passed == nil {
+			w.passed = one.ask
 		} else {
-			least = smaller(least, one.ask)
+			w.passed = smaller(w.passed, one.ask)
 		}
 	}
-	w.least = least.DeepCopy()
+	w.least, w.passed = w.passed.DeepCopy(), nil
 	return calls
 }
