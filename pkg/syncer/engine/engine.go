@@ -184,6 +184,9 @@ func (e *Engine) Engage(ctx context.Context, id string, cl cluster.Cluster) erro
 	if known := e.tenants[id]; known != nil && known.Tenant == connected {
 		return nil
 	}
+	if known := e.tenants[id]; known != nil {
+		e.forget(known) // its end comes late; nothing that was known of it holds any more
+	}
 	t := newTenant(ctx, connected)
 	e.equip(t)
 	e.tenants[id] = t
@@ -242,9 +245,13 @@ func (e *Engine) tenant(id string) *tenant {
 func (e *Engine) disengage(t *tenant) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.tenants[t.ID] != t {
-		return
+	if e.tenants[t.ID] == t {
+		e.forget(t)
 	}
+}
+
+// forget drops what is known of a tenant. The caller holds the lock.
+func (e *Engine) forget(t *tenant) {
 	delete(e.tenants, t.ID)
 	if t.synced.Load() {
 		e.metrics.tenants.Dec()

@@ -29,8 +29,7 @@ func (p *pass) process(ctx context.Context) (time.Duration, error) {
 	switch {
 	case p.tenant == nil && p.super == nil:
 		p.controller.ended.forget(p.tenantKey())
-		p.unmeter()
-		return 0, nil
+		return 0, p.unmeterAbsent(ctx)
 	case p.super != nil && (p.tenant == nil || p.owner.UID != p.tenant.GetUID()):
 		grace := int64(orphanGrace)
 		return 0, p.removeSuper(ctx, &grace)

@@ -169,7 +169,30 @@ func (p *pass) reserved(ctx context.Context, object client.Object, err error) {
 		}
 	case isDefinite(err):
 		p.controller.ledger.Release(p.tenantCluster.ID, p.superKey)
+	default:
+		p.controller.ledger.Doubt(p.tenantCluster.ID, p.superKey)
 	}
+}
+
+// clearDoubt finds out live what became of a write whose answer was lost: the
+// cache may be late, and the tenant may want something else by now, or nothing.
+func (p *pass) clearDoubt(ctx context.Context) error {
+	if !p.metered() {
+		return nil
+	}
+	if _, doubt := p.controller.ledger.Holds(p.tenantCluster.ID, p.superKey); !doubt {
+		return nil
+	}
+	live, ours, err := p.adopt(ctx)
+	switch {
+	case err != nil:
+		return err
+	case ours:
+		p.reserved(ctx, live, nil)
+	default:
+		p.controller.ledger.Leave(p.tenantCluster.ID, p.superKey)
+	}
+	return nil
 }
 
 // notAsked has the object not wait for room that it did not come to ask for: it
@@ -195,4 +218,26 @@ func (p *pass) unmeter() {
 	if p.metered() {
 		p.controller.ledger.Leave(p.tenantCluster.ID, p.superKey)
 	}
+}
+
+// unmeterAbsent does so where only caches say that it is gone. What still counts
+// may be about to be shown: a pod that was made and asked to end at once has its
+// grace. Then the watch tells of its end.
+func (p *pass) unmeterAbsent(ctx context.Context) error {
+	if !p.metered() {
+		return nil
+	}
+	if counts, _ := p.controller.ledger.Holds(p.tenantCluster.ID, p.superKey); counts {
+		live, err := p.read(ctx, p.controller.engine.options.Super.GetAPIReader(), p.superKey)
+		if err != nil {
+			return fmt.Errorf("confirming that the super object is gone: %w", err)
+		}
+		if live != nil {
+			if _, ours := p.ownerOf(live); ours {
+				return nil
+			}
+		}
+	}
+	p.unmeter()
+	return nil
 }

@@ -381,6 +381,9 @@ func TestCalledInVain(t *testing.T) {
 			q.controller.kind.Down = func(context.Context, kind.Env, client.Object, client.Object) error { return kind.Wait("x") }
 			return nil
 		},
+		"its name is taken": func(q *quotaTest, pod *corev1.Pod) error {
+			return q.inSuper.live.Create(q.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: superNamespaceName(), Name: pod.Name}})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := newQuotaTest(t, list("2", "10"), newSide(superObjects("unused")[0]))

@@ -52,18 +52,21 @@ func (p *pass) reconcile(ctx context.Context) (time.Duration, error) {
 	if p.controller.kind.Direction == kind.Up {
 		return 0, p.show(ctx)
 	}
-	if err := p.load(ctx); err != nil {
-		return 0, err
-	}
-	run := p.declared
-	if p.controller.kind.Lifecycle == kind.Process {
-		run = p.process
-	}
-	again, err := run(ctx)
+	again, err := p.run(ctx)
 	if !p.asked {
 		p.notAsked()
 	}
 	return again, err
+}
+
+func (p *pass) run(ctx context.Context) (time.Duration, error) {
+	if err := p.load(ctx); err != nil {
+		return 0, err
+	}
+	if p.controller.kind.Lifecycle == kind.Process {
+		return p.process(ctx)
+	}
+	return p.declared(ctx)
 }
 
 // load reads both objects and refuses a super object that is somebody else's.
@@ -71,6 +74,9 @@ func (p *pass) load(ctx context.Context) error {
 	c, t := p.controller, p.tenantCluster
 	p.env = p.newEnv()
 	p.superKey = c.kind.SuperKey(t.names, p.request.NamespacedName)
+	if err := p.clearDoubt(ctx); err != nil {
+		return err
+	}
 	tenantObject, err := p.read(ctx, t.client, p.request.NamespacedName)
 	if err != nil {
 		return fmt.Errorf("reading the tenant's object: %w", err)
@@ -178,8 +184,6 @@ func (p *pass) apply(ctx context.Context) error {
 		if err := p.patchSuper(ctx, desired); err != nil {
 			return err
 		}
-	default:
-		p.reserved(ctx, p.super, nil) // what an earlier pass left open
 	}
 	p.tellNotes(ctx)
 	return nil

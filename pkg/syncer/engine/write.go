@@ -76,9 +76,7 @@ func (p *pass) explainTaken(ctx context.Context) error {
 		p.reserved(ctx, live, nil)
 		return kind.Wait("the super cluster's cache")
 	}
-	if p.metered() {
-		p.controller.ledger.Release(p.tenantCluster.ID, p.superKey)
-	}
+	p.unmeter()
 	p.refusedBySuper = true
 	return kind.Reject("metadata.name", "the super cluster keeps this name for itself; choose another name")
 }
