@@ -20,7 +20,8 @@ import (
 // demand returns what a super pod asks of the super cluster, as its scheduler
 // reckons: the requests of containers, init containers and sidecars (KEP-753) or
 // of the pod (KEP-2837), the sandbox's overhead (KEP-688), and what a kubelet has
-// given it before a resize is done (KEP-1287); and one pod. A pod that has ended
+// given it before a resize is done (KEP-1287); and one pod. Where that depends on
+// what the super cluster knows and on what a kubelet says, it is the most. A pod that has ended
 // asks for nothing.
 func demand(ctx context.Context, catalogue client.Reader, super *corev1.Pod) (corev1.ResourceList, error) {
 	if finished(super) {
@@ -39,10 +40,10 @@ func demand(ctx context.Context, catalogue client.Reader, super *corev1.Pod) (co
 	asks := resource.PodRequests(counted, resource.PodResourcesOptions{
 		UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true,
 	})
-	if resource.IsPodResizeInfeasible(counted) {
-		// The kubelet has refused it on that node as it was; what is asked stays asked.
-		raise(asks, resource.PodRequests(counted, resource.PodResourcesOptions{}))
-	}
+	// A resize that the kubelet has refused on that node as it was stays asked for.
+	raise(asks, resource.PodRequests(counted, resource.PodResourcesOptions{}))
+	// A super cluster that does not know resources of pods goes by the containers'.
+	raise(asks, resource.PodRequests(counted, resource.PodResourcesOptions{SkipPodLevelResources: true}))
 	for name, quantity := range asks {
 		if quantity.Sign() < 0 { // no API server takes it; nobody gains room by trying
 			delete(asks, name)

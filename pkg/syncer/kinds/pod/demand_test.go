@@ -65,6 +65,15 @@ func TestDemand(t *testing.T) {
 			resources := cpus("", "7")
 			p.Spec.Resources, p.Spec.Containers = &resources, []corev1.Container{asking("a", "", "")}
 		}, "7"},
+		"less of the pod than of its containers": {func(p *corev1.Pod) {
+			// An API server refuses it, or it knows no resources of pods and ignores them.
+			resources := cpus("1m", "1m")
+			p.Spec.Resources, p.Spec.Containers = &resources, []corev1.Container{asking("a", "7", "")}
+		}, "7"},
+		"less of the pod than of an init container": {func(p *corev1.Pod) {
+			resources := cpus("", "1m")
+			p.Spec.Resources, p.Spec.InitContainers = &resources, []corev1.Container{asking("i", "", "7")}
+		}, "7"},
 		"limits of the pod, requests of a container": {func(p *corev1.Pod) {
 			resources := cpus("", "7")
 			p.Spec.Resources = &resources
