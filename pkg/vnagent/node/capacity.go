@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // Capacity is what a virtual Node tells of the super cluster.
@@ -53,15 +54,28 @@ func capacityOf(superNodes []corev1.Node) Capacity {
 }
 
 // within returns the smaller of what there is and the quota, for each resource.
-// What the super cluster lacks no quota gives.
+// What the super cluster lacks no quota gives, and of pods and devices none gives
+// a part: an API server would refuse the node.
 func within(there, quota corev1.ResourceList) corev1.ResourceList {
 	out := there.DeepCopy()
 	for name, most := range quota {
 		if has, ok := out[name]; ok && most.Cmp(has) < 0 {
-			out[name] = most.DeepCopy()
+			out[name] = whole(name, most)
 		}
 	}
 	return out
+}
+
+// whole rounds down what is counted in whole numbers, which is all but cpu.
+func whole(name corev1.ResourceName, most resource.Quantity) resource.Quantity {
+	rounded := *resource.NewQuantity(most.Value(), most.Format) // up
+	switch {
+	case name == corev1.ResourceCPU || rounded.Cmp(most) == 0:
+		return most.DeepCopy()
+	default:
+		rounded.Sub(*resource.NewQuantity(1, most.Format))
+		return rounded
+	}
 }
 
 func ready(superNode *corev1.Node) bool {

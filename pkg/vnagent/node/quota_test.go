@@ -27,6 +27,10 @@ func amounts(cpu, memory string) corev1.ResourceList {
 	return list
 }
 
+func pods(number string) corev1.ResourceList {
+	return corev1.ResourceList{corev1.ResourcePods: resource.MustParse(number), "example.com/device": resource.MustParse(number)}
+}
+
 // TestNodeIsNoLargerThanTheQuota: of each resource the smaller of what there is
 // and what the tenant may have.
 func TestNodeIsNoLargerThanTheQuota(t *testing.T) {
@@ -38,6 +42,11 @@ func TestNodeIsNoLargerThanTheQuota(t *testing.T) {
 		"of one only":           {amounts("8", "8Gi"), amounts("2", ""), amounts("2", "8Gi")},
 		"of what there is none": {amounts("8", ""), amounts("2", "1Gi"), amounts("2", "")},
 		"nothing at all":        {amounts("8", "8Gi"), amounts("0", ""), amounts("0", "8Gi")},
+		"a part of a cpu":       {amounts("8", ""), amounts("1500m", ""), amounts("1500m", "")},
+		// An API server refuses a node with a part of a pod or of a device.
+		"a part of a pod":    {pods("110"), pods("1500m"), pods("1")},
+		"all but one pod":    {pods("110"), pods("0.9"), pods("0")},
+		"more than there is": {pods("110"), pods("110500m"), pods("110")},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
