@@ -134,6 +134,11 @@ func (k Downward[T]) eraseOptional(t *Translator) {
 			return k.Demand(ctx, catalogue, super.(T))
 		}
 	}
+	k.eraseAnswers(t)
+}
+
+// eraseAnswers does the functions that say what it means that a write was refused.
+func (k Downward[T]) eraseAnswers(t *Translator) {
 	if k.Hold != nil {
 		t.Hold = func(tenant client.Object, err error) { k.Hold(tenant.(T), err) }
 	}
