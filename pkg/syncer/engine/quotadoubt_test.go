@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"virtualcluster.io/virtualcluster/pkg/fleet"
+	"virtualcluster.io/virtualcluster/pkg/syncer/kind"
 )
 
 var errNoAnswer = errors.New("connection reset by peer")
@@ -84,6 +85,28 @@ func TestCreatedWithoutAnAnswerAndDeleted(t *testing.T) {
 			q.saw(super, true)
 			q.wantUsed("0")
 		})
+	}
+}
+
+// TestCreatedWithoutAnAnswerAndRefused: a pod that is not made any more leaves its
+// room to others, though it stays in the tenant.
+func TestCreatedWithoutAnAnswerAndRefused(t *testing.T) {
+	q := newQuotaTest(t, list("1", "10"), newSide(superObjects("unused")[0]))
+	q.inSuper.intercept(interceptor.Funcs{Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error {
+		return errNoAnswer
+	}})
+	q.pod("web", "1")
+	q.pod("other", "1")
+	if q.run("web") == nil || q.run("other") == nil {
+		t.Fatal("no error")
+	}
+	q.controller.kind.Down = func(context.Context, kind.Env, client.Object, client.Object) error { return kind.Reject("spec", "no") }
+	if err := q.run("web"); kind.AsReject(err) == nil {
+		t.Fatalf("error %v", err)
+	}
+	q.wantUsed("0")
+	if q.controller.queue.Len() != 1 {
+		t.Error("nobody is called")
 	}
 }
 

@@ -363,13 +363,45 @@ func TestFewAreLookedAt(t *testing.T) {
 	}
 }
 
+func both(cpu, memory string) corev1.ResourceList {
+	return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}
+}
+
+// TestRoomThatComesDuringASearch: it is for those too that were passed before.
+func TestRoomThatComesDuringASearch(t *testing.T) {
+	const many = 2 * looks
+	b := open(both("10", "10"), Holding{Key: key("x"), UID: "s-x", Demand: both("1", "1")}, Holding{Key: key("y"), UID: "s-y", Version: "1", Demand: both("9", "9")})
+	wanted := map[string]Holding{}
+	for i := range many {
+		name, demand := strconv.Itoa(i), both("2", "1")
+		switch {
+		case i == 0:
+			demand = both("1500m", "1")
+		case i%2 == 0:
+			demand = both("1", "2")
+		}
+		wanted[name] = Holding{Key: key(name), Stands: types.UID(name), Demand: demand}
+		_ = b.try(wanted[name])
+	}
+	b.Gone(blue, key("x"), "s-x")
+	b.Observe(blue, Holding{Key: key("y"), UID: "s-y", Version: "2", Demand: both("8500m", "9")})
+	for turns := 0; len(b.called) > 0 && turns < many; turns++ {
+		name := b.called[0]
+		b.called = b.called[1:]
+		if b.try(wanted[name]) == nil {
+			if name != "0" {
+				t.Errorf("%s has the room", name)
+			}
+			return
+		}
+	}
+	t.Error("nobody has the room")
+}
+
 // TestManyWhoLackSomethingElse: while one change of one tenant is entered, few of
 // its waiters are looked at, and still everybody comes to a turn.
 func TestManyWhoLackSomethingElse(t *testing.T) {
 	const many = 1000
-	both := func(cpu, memory string) corev1.ResourceList {
-		return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}
-	}
 	b := &book{}
 	b.Ledger = New(func(_ string, waiter types.NamespacedName) { b.called = append(b.called, waiter.Name) })
 	b.Limit(blue, both("10", "10"))
