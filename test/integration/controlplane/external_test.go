@@ -67,6 +67,9 @@ func testExternal(t *testing.T, s *suite, _ *counter) {
 		s.putKubeconfig(t, twin, good.Kubeconfig)
 		s.wantTold(t, twin, tenancyv1alpha1.ConditionControlPlaneReady, tenancyv1alpha1.ReasonKubeconfigInvalid, "virtual cluster default/outside")
 		s.wantNothingMade(t, twin)
+		// Its end takes nothing from the cluster that it does not have; it would
+		// have the cluster as soon as that is free.
+		s.deleteNow(t, twin)
 	})
 	t.Run("Swapped", func(t *testing.T) {
 		s.putKubeconfig(t, virtualCluster, second.Kubeconfig)
