@@ -30,7 +30,7 @@ func TestAdmission(t *testing.T) {
 	}
 	t.Run("VirtualCluster", func(t *testing.T) { testVirtualClusters(t, superClient) })
 	t.Run("VirtualCluster is immutable where it must be", func(t *testing.T) { testVirtualClusterUpdates(t, superClient) })
-	t.Run("VirtualCluster that is protected", func(t *testing.T) { testDeletionProtection(t, superClient) })
+	t.Run("VirtualCluster that is protected", func(t *testing.T) { testDeletionProtection(t, superClient, super.Config) })
 	t.Run("VirtualClusterClass", func(t *testing.T) { testClasses(t, superClient) })
 	t.Run("VirtualClusterClass is immutable where it must be", func(t *testing.T) { testClassUpdates(t, superClient) })
 }

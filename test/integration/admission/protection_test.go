@@ -16,7 +16,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -26,7 +28,7 @@ import (
 
 // testDeletionProtection applies the chart's policy: who has asked to be
 // protected is, until that is taken back, and nobody else.
-func testDeletionProtection(t *testing.T, superClient client.Client) {
+func testDeletionProtection(t *testing.T, superClient client.Client, config *rest.Config) {
 	for _, object := range policies(t) {
 		if err := superClient.Create(t.Context(), object); err != nil {
 			t.Fatal(err)
@@ -59,17 +61,37 @@ func testDeletionProtection(t *testing.T, superClient client.Client) {
 	if !apierrors.IsForbidden(err) {
 		t.Errorf("deleting all: %v", err)
 	}
+	// Whoever deletes a namespace has the controller delete what is in it.
+	if err := namespaceController(t, superClient, config).Delete(t.Context(), protected); !apierrors.IsForbidden(err) {
+		t.Errorf("the namespace controller deleting one that is protected: %v", err)
+	}
 	if err := client.IgnoreNotFound(superClient.Delete(t.Context(), create("free", false))); err != nil {
 		t.Errorf("deleting one that is not protected: %v", err)
 	}
-	before := protected.DeepCopy()
-	protected.Spec.DeletionProtection = false
-	if err := superClient.Patch(t.Context(), protected, client.MergeFrom(before)); err != nil {
+	// What the refusal says to do, to the letter: false, and not absent.
+	taken := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"deletionProtection":false}}`))
+	if err := superClient.Patch(t.Context(), protected, taken); err != nil {
 		t.Fatal(err)
 	}
 	if err := superClient.Delete(t.Context(), protected); err != nil {
 		t.Errorf("deleting one that is protected no more: %v", err)
 	}
+}
+
+// namespaceController returns a client that is the controller in whose name a
+// namespace is emptied.
+func namespaceController(t *testing.T, superClient client.Client, config *rest.Config) client.Client {
+	t.Helper()
+	impersonating := rest.CopyConfig(config)
+	impersonating.Impersonate = rest.ImpersonationConfig{
+		UserName: "system:serviceaccount:kube-system:namespace-controller",
+		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"},
+	}
+	controller, err := client.New(impersonating, client.Options{Scheme: superClient.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return controller
 }
 
 // policies returns the chart's admission policies as Helm would apply them.
