@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -46,6 +47,11 @@ const (
 	user     = "vc-gateway"
 	// held keeps a VirtualCluster that is being deleted, as the syncer does.
 	held = tenancyv1alpha1.FinalizerSyncer
+	// connections are open at once: as many as each tenant may have, of all
+	// tenants, while few more may be open in total.
+	connections, perTenant, inTotal = 1000, 500, 1050
+	// handshakes may be under way. All clients of the test are one source.
+	handshakes = 100
 )
 
 // server is one tenant's API server, as far as a gateway knows: it says whose
@@ -130,7 +136,8 @@ func start(t *testing.T) *fixture {
 	f.address = freeAddress(t)
 	config := &configv1alpha1.GatewayConfiguration{BindAddress: f.address}
 	config.Metrics.BindAddress, config.Health.BindAddress = "0", "0"
-	config.Limits.HandshakesPerSource = 2000 // All clients of the test are one source.
+	config.Limits.Connections, config.Limits.ConnectionsPerTenant, config.Limits.HandshakesPerSource = inTotal, perTenant, handshakes
+	config.Timeouts.Handshake.Duration = patience
 	config.Timeouts.ShutdownDelay.Duration, config.Timeouts.Drain.Duration = 100*time.Millisecond, 5*time.Second
 	if err := configv1alpha1.Load("", config); err != nil {
 		t.Fatal(err)
@@ -178,10 +185,26 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// addTenant plays vc-manager.
+// addTenant plays vc-manager, and waits until the tenant is led to.
 func (f *fixture) addTenant(t *testing.T, s *server) {
 	t.Helper()
-	s.object = &tenancyv1alpha1.VirtualCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: s.name, Finalizers: []string{held}}}
+	f.publish(t, s, nil)
+	eventually(t, s.name+" is led to", func() error {
+		body, err := f.whoami(t, s)
+		if err == nil && body != s.name+" asked for "+s.hostname {
+			err = errors.New(body)
+		}
+		return err
+	})
+}
+
+// publish makes a VirtualCluster of a server.
+func (f *fixture) publish(t *testing.T, s *server, controlPlane *tenancyv1alpha1.VirtualClusterControlPlane) {
+	t.Helper()
+	s.object = &tenancyv1alpha1.VirtualCluster{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: s.name, Finalizers: []string{held}},
+		Spec:       tenancyv1alpha1.VirtualClusterSpec{ControlPlane: controlPlane},
+	}
 	if err := f.client.Create(t.Context(), s.object); err != nil {
 		t.Fatal(err)
 	}
@@ -190,13 +213,14 @@ func (f *fixture) addTenant(t *testing.T, s *server) {
 	if err := f.client.Status().Patch(t.Context(), s.object, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, s.name+" is led to", func() error {
-		body, err := f.whoami(t, s)
-		if err == nil && body != s.name+" asked for "+s.hostname {
-			err = errors.New(body)
-		}
-		return err
-	})
+}
+
+// wantUnknown: a client is told that there is no such name.
+func (f *fixture) wantUnknown(t *testing.T, s *server) {
+	t.Helper()
+	if body, err := f.whoami(t, s); err == nil || !strings.Contains(err.Error(), "unrecognized name") {
+		t.Errorf("%s answers %q, error %v", s.name, body, err)
+	}
 }
 
 func eventually(t *testing.T, what string, check func() error) {
@@ -245,12 +269,18 @@ type watch struct {
 
 func (f *fixture) watch(t *testing.T, s *server) *watch {
 	t.Helper()
-	response, err := f.get(t, s, "/watch")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = response.Body.Close() })
-	return &watch{bufio.NewReader(response.Body)}
+	opened := &watch{}
+	// Connections that have ended a moment ago may still count.
+	eventually(t, "a watch of "+s.name+" begins", func() error {
+		response, err := f.get(t, s, "/watch")
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { _ = response.Body.Close() })
+		opened.lines = bufio.NewReader(response.Body)
+		return nil
+	})
+	return opened
 }
 
 func (w *watch) next(t *testing.T, s *server) {
@@ -264,24 +294,33 @@ func (w *watch) next(t *testing.T, s *server) {
 // TestGateway runs one gateway from its start to its end.
 func TestGateway(t *testing.T) {
 	f := start(t)
-	a, b := startServer(t, "alpha"), startServer(t, "beta")
+	a, b, outside := startServer(t, "alpha"), startServer(t, "beta"), startServer(t, "outside")
+	f.publish(t, outside, &tenancyv1alpha1.VirtualClusterControlPlane{External: &tenancyv1alpha1.ExternalControlPlane{
+		KubeconfigSecretRef: tenancyv1alpha1.KubeconfigSecretReference{Name: "given"},
+	}})
 	f.addTenant(t, a)
 	f.addTenant(t, b)
+	// What was published before a tenant that is led to is known.
+	t.Run("External", func(t *testing.T) { f.wantUnknown(t, outside) })
 	t.Run("NoCrossTalk", func(t *testing.T) { f.testThousand(t, a, b) })
 	t.Run("AnotherTenantsAuthority", func(t *testing.T) {
 		confused := &server{name: b.name, hostname: b.hostname, roots: a.roots}
-		if body, err := f.whoami(t, confused); err == nil {
-			t.Errorf("a client that trusts alpha accepts %q", body)
-		}
+		eventually(t, "a client that trusts alpha does not trust beta", func() error {
+			var unknown x509.UnknownAuthorityError
+			if body, err := f.whoami(t, confused); !errors.As(err, &unknown) {
+				return errors.Join(fmt.Errorf("the answer is %q", body), err)
+			}
+			return nil
+		})
 	})
 	t.Run("Deletion", func(t *testing.T) { f.testDeletion(t, a, b) })
+	t.Run("Silence", func(t *testing.T) { f.testSilence(t, a) })
 	t.Run("Drain", func(t *testing.T) { f.testDrain(t, a) })
 }
 
 // testThousand opens a thousand connections to two tenants at once; each gets
-// the answer of its own.
+// the answer of its own, and then no tenant gets more.
 func (f *fixture) testThousand(t *testing.T, tenants ...*server) {
-	const connections = 1000
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -289,7 +328,7 @@ func (f *fixture) testThousand(t *testing.T, tenants ...*server) {
 	var all sync.WaitGroup
 	begin := time.Now()
 	// As many at once as a machine with a short backlog takes.
-	slots := make(chan struct{}, 100)
+	slots := make(chan struct{}, handshakes)
 	for i := range connections {
 		s := tenants[i%len(tenants)]
 		all.Go(func() {
@@ -315,9 +354,74 @@ func (f *fixture) testThousand(t *testing.T, tenants ...*server) {
 	if len(opened) != connections {
 		t.Errorf("%d connections were open at once, want %d", len(opened), connections)
 	}
+	for _, s := range tenants {
+		f.wantUnknown(t, s)
+	}
+	f.wantFull(t)
 	for conn := range opened {
 		_ = conn.Close()
 	}
+}
+
+// wantFull: beyond the total a connection is closed without a word.
+func (f *fixture) wantFull(t *testing.T) {
+	t.Helper()
+	var last net.Conn
+	for range inTotal - connections + 1 {
+		last = f.silent(t)
+		defer last.Close()
+	}
+	if err := last.SetReadDeadline(time.Now().Add(patience / 2)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := last.Read(make([]byte, 1)); n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("one connection more than %d: %d bytes were read, error %v", inTotal, n, err)
+	}
+}
+
+// silent opens a connection that does not say where it wants to go.
+func (f *fixture) silent(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", f.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// testSilence: of the connections of one source that say nothing those beyond
+// its limit are refused at once, and its place is free when they have gone.
+func (f *fixture) testSilence(t *testing.T, s *server) {
+	const more = 10
+	refused := make(chan error, handshakes+more)
+	var conns []net.Conn
+	for range handshakes + more {
+		conn := f.silent(t)
+		conns = append(conns, conn)
+		go func() {
+			_, err := io.ReadFull(conn, make([]byte, 7)) // an alert
+			refused <- err
+		}()
+	}
+	timer := time.NewTimer(patience / 2)
+	defer timer.Stop()
+	for n := range more {
+		select {
+		case err := <-refused:
+			if err != nil {
+				t.Errorf("a refused connection: %v", err)
+			}
+		case <-timer.C:
+			t.Fatalf("%d of %d connections are refused", n, more)
+		}
+	}
+	for _, conn := range conns {
+		_ = conn.Close()
+	}
+	eventually(t, "another client is let in", func() error {
+		_, err := f.whoami(t, s)
+		return err
+	})
 }
 
 // ask sends one request on an open connection and leaves it open.
