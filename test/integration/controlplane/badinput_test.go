@@ -40,14 +40,17 @@ func testBadInput(t *testing.T, s *suite, calls *counter) {
 	s.wantRefused(t, "a debt", withQuota(corev1.ResourceCPU, "-1"), "a quota cannot be negative")
 
 	overlapping := s.overlappingPools(t)
-	full := class("full", "10.210.0.0/21")
-	full.Spec.Network.ServiceSliceBits = 22
-	s.create(t, full)
+	// Two classes: that somebody leaves the one wakes nobody of the other.
+	for _, name := range []string{"full", "as-full"} {
+		full := class(name, "10.210.0.0/21")
+		full.Spec.Network.ServiceSliceBits = 22
+		s.create(t, full)
+	}
 	holders := []*tenancyv1alpha1.VirtualCluster{s.virtualCluster(t, "full-a", "full"), s.virtualCluster(t, "full-b", "full")}
 	for _, holder := range holders {
 		within(t, toldWithin, holder.Name+" has a slice", s.hasSlice(holder))
 	}
-	waiting := s.virtualCluster(t, "full-c", "full")
+	waiting := s.virtualCluster(t, "full-c", "as-full")
 	diskless := class("diskless", "10.211.0.0/16")
 	diskless.Spec.ControlPlane.Storage.StorageClassName = "missing"
 	s.create(t, diskless)
