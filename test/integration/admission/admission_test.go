@@ -6,9 +6,13 @@ package admission
 import (
 	"strings"
 	"testing"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
@@ -49,6 +53,12 @@ func check(t *testing.T, err error, want string) {
 }
 
 func testVirtualClusters(t *testing.T, superClient client.Client) {
+	outside := func(change func(*tenancyv1alpha1.VirtualClusterSpec)) tenancyv1alpha1.VirtualClusterSpec {
+		spec := tenancyv1alpha1.VirtualClusterSpec{ControlPlane: externalControlPlane()}
+		change(&spec)
+		return spec
+	}
+	const theirs = "who runs that cluster decides"
 	cases := map[string]struct {
 		name string
 		spec tenancyv1alpha1.VirtualClusterSpec
@@ -62,7 +72,20 @@ func testVirtualClusters(t *testing.T, superClient client.Client) {
 		"a version":              {name: "version", spec: tenancyv1alpha1.VirtualClusterSpec{Version: "v1.37.1"}},
 		"a version without v":    {name: "novee", spec: tenancyv1alpha1.VirtualClusterSpec{Version: "1.37.1"}, want: "spec.version"},
 		"a version that is none": {name: "latest", spec: tenancyv1alpha1.VirtualClusterSpec{Version: "latest"}, want: "spec.version"},
-		"a class name too long":  {name: "class", spec: tenancyv1alpha1.VirtualClusterSpec{ClassName: strings.Repeat("c", 64)}, want: "spec.className"},
+		"external":               {name: "outside", spec: outside(func(*tenancyv1alpha1.VirtualClusterSpec) {})},
+		"external with a version": {name: "external", want: theirs, spec: outside(func(s *tenancyv1alpha1.VirtualClusterSpec) {
+			s.Version = "v1.37.1"
+		})},
+		"external with replicas": {name: "external", want: theirs, spec: outside(func(s *tenancyv1alpha1.VirtualClusterSpec) {
+			s.ControlPlane.Replicas = ptr.To[int32](3)
+		})},
+		"external with a volume": {name: "external", want: theirs, spec: outside(func(s *tenancyv1alpha1.VirtualClusterSpec) {
+			s.ControlPlane.Storage = &tenancyv1alpha1.VirtualClusterStorage{StorageClassName: "disks"}
+		})},
+		"external and exposed": {name: "external", want: theirs, spec: outside(func(s *tenancyv1alpha1.VirtualClusterSpec) {
+			s.ControlPlane.Expose = &tenancyv1alpha1.VirtualClusterExposure{Type: tenancyv1alpha1.ExposeNodePort}
+		})},
+		"a class name too long": {name: "class", spec: tenancyv1alpha1.VirtualClusterSpec{ClassName: strings.Repeat("c", 64)}, want: "spec.className"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -85,6 +108,25 @@ func testVirtualClusterUpdates(t *testing.T, superClient client.Client) {
 	moved.Spec.ClassName = "gold"
 	check(t, superClient.Patch(t.Context(), moved, client.MergeFrom(upgraded)), "className cannot be changed")
 
+	const lost = "controlPlane.storage cannot be changed"
+	for _, step := range []struct {
+		controlPlane *tenancyv1alpha1.VirtualClusterControlPlane
+		want         string
+	}{
+		{externalControlPlane(), "controlPlane.external cannot be added or removed"},
+		{&tenancyv1alpha1.VirtualClusterControlPlane{Storage: &tenancyv1alpha1.VirtualClusterStorage{StorageClassName: "disks"}}, lost},
+	} {
+		changed := upgraded.DeepCopy()
+		changed.Spec.Version, changed.Spec.ControlPlane = "", step.controlPlane
+		check(t, superClient.Patch(t.Context(), changed, client.MergeFrom(upgraded)), step.want)
+	}
+	stored := &tenancyv1alpha1.VirtualCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "stored"}}
+	stored.Spec.ControlPlane = &tenancyv1alpha1.VirtualClusterControlPlane{Storage: &tenancyv1alpha1.VirtualClusterStorage{StorageClassName: "disks"}}
+	check(t, superClient.Create(t.Context(), stored), "")
+	other := stored.DeepCopy()
+	other.Spec.ControlPlane.Storage.StorageClassName = "others"
+	check(t, superClient.Patch(t.Context(), other, client.MergeFrom(stored)), lost)
+
 	// A slice that cannot be read would stop the allocation of any other, and
 	// one that is moved could be given twice.
 	for _, step := range []struct{ slice, want string }{
@@ -97,6 +139,12 @@ func testVirtualClusterUpdates(t *testing.T, superClient client.Client) {
 		allocated.Status.Network = &tenancyv1alpha1.NetworkStatus{ServiceCIDR: step.slice}
 		check(t, superClient.Status().Patch(t.Context(), allocated, client.MergeFrom(upgraded)), step.want)
 	}
+}
+
+func externalControlPlane() *tenancyv1alpha1.VirtualClusterControlPlane {
+	return &tenancyv1alpha1.VirtualClusterControlPlane{External: &tenancyv1alpha1.ExternalControlPlane{
+		KubeconfigSecretRef: tenancyv1alpha1.KubeconfigSecretReference{Name: "given"},
+	}}
 }
 
 // validClass returns a class that is accepted.
@@ -145,6 +193,9 @@ func testClasses(t *testing.T, superClient client.Client) {
 			s.ControlPlane.Exposure.Type = "Internet"
 		}},
 	}
+	for name, tc := range boundCases() {
+		cases[name] = tc
+	}
 	for name, tc := range ruleCases() {
 		cases["rule: "+name] = struct {
 			change func(*tenancyv1alpha1.VirtualClusterClassSpec)
@@ -158,6 +209,62 @@ func testClasses(t *testing.T, superClient client.Client) {
 			check(t, superClient.Create(t.Context(), class, client.DryRunAll), tc.want)
 		})
 	}
+}
+
+// boundCases are classes that go beyond a bound.
+func boundCases() map[string]struct {
+	change func(*tenancyv1alpha1.VirtualClusterClassSpec)
+	want   string
+} {
+	cases := map[string]struct {
+		change func(*tenancyv1alpha1.VirtualClusterClassSpec)
+		want   string
+	}{
+		"a type of exposure that is not allowed": {want: "allowed must name type too", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.ControlPlane.Exposure.Allowed = []tenancyv1alpha1.ExposureType{tenancyv1alpha1.ExposeNodePort}
+		}},
+		"a gateway without a domain": {want: "set gateway.domain", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.ControlPlane.Exposure.Allowed = []tenancyv1alpha1.ExposureType{tenancyv1alpha1.ExposeClusterIP, tenancyv1alpha1.ExposeGateway}
+		}},
+		"a default quota of nothing": {want: "quotas are of cpu, memory", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.Quota.Default = corev1.ResourceList{"requests.cpu": resource.MustParse("1")}
+		}},
+		"a greatest quota of nothing": {want: "quotas are of cpu, memory", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.Quota.Max = corev1.ResourceList{"requests.cpu": resource.MustParse("1")}
+		}},
+		"a default debt": {want: "a quota cannot be negative", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.Quota.Default = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("-1")}
+		}},
+		"a greatest debt": {want: "a quota cannot be negative", change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) {
+			s.Quota.Max = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("-1")}
+		}},
+	}
+	for name, bound := range map[string]struct {
+		least, most time.Duration
+		set         func(*tenancyv1alpha1.VirtualClusterClassSpec, *metav1.Duration)
+	}{
+		"leafDuration": {10 * time.Minute, 43800 * time.Hour, func(s *tenancyv1alpha1.VirtualClusterClassSpec, d *metav1.Duration) {
+			s.ControlPlane.Certificates.LeafDuration = d
+		}},
+		"overlap": {time.Minute, 8760 * time.Hour, func(s *tenancyv1alpha1.VirtualClusterClassSpec, d *metav1.Duration) {
+			s.ControlPlane.Certificates.Overlap = d
+		}},
+		"timeout": {10 * time.Second, time.Hour, func(s *tenancyv1alpha1.VirtualClusterClassSpec, d *metav1.Duration) {
+			s.ControlPlane.Upgrade.Timeout = d
+		}},
+	} {
+		for _, duration := range []time.Duration{bound.least - time.Second, bound.least, bound.most, bound.most + time.Second} {
+			want := ""
+			if duration < bound.least || duration > bound.most {
+				want = name + " must be between"
+			}
+			cases[name+" of "+duration.String()] = struct {
+				change func(*tenancyv1alpha1.VirtualClusterClassSpec)
+				want   string
+			}{want: want, change: func(s *tenancyv1alpha1.VirtualClusterClassSpec) { bound.set(s, &metav1.Duration{Duration: duration}) }}
+		}
+	}
+	return cases
 }
 
 func testClassUpdates(t *testing.T, superClient client.Client) {
@@ -187,16 +294,23 @@ func ruleCases() map[string]struct {
 		rules []rule
 		want  string
 	}{
-		"whole":                      {rules: with(func(*rule) {})},
-		"preset":                     {rules: []rule{preset}},
-		"preset and kind":            {want: "name either a preset or a kind", rules: with(func(r *rule) { r.Preset = tenancyv1alpha1.PresetHTTPRoute })},
-		"neither":                    {want: "name either a preset or a kind", rules: []rule{{Name: "a"}}},
-		"preset with fields":         {want: "a preset allows none of them", rules: []rule{{Name: "a", Preset: tenancyv1alpha1.PresetHTTPRoute, Copy: []tenancyv1alpha1.FieldPath{".spec"}}}},
-		"no fields":                  {want: "a kind needs group, version, direction and copy", rules: with(func(r *rule) { r.Copy = nil })},
-		"report of what goes up":     {want: "nothing is reported of what goes up", rules: with(func(r *rule) { r.Direction = tenancyv1alpha1.DirectionUp })},
-		"a built-in kind":            {want: "group", rules: with(func(r *rule) { r.Group = "apps" })},
-		"the platform's own":         {want: "the platform's own kinds are not synced", rules: with(func(r *rule) { r.Group = "tenancy.virtualcluster.io" })},
-		"metadata":                   {want: "not the rule's to move", rules: with(func(r *rule) { r.Copy = []tenancyv1alpha1.FieldPath{".metadata.finalizers"} })},
+		"whole":                     {rules: with(func(*rule) {})},
+		"preset":                    {rules: []rule{preset}},
+		"preset and kind":           {want: "name either a preset or a kind", rules: with(func(r *rule) { r.Preset = tenancyv1alpha1.PresetHTTPRoute })},
+		"neither":                   {want: "name either a preset or a kind", rules: []rule{{Name: "a"}}},
+		"preset with fields":        {want: "a preset allows none of them", rules: []rule{{Name: "a", Preset: tenancyv1alpha1.PresetHTTPRoute, Copy: []tenancyv1alpha1.FieldPath{".spec"}}}},
+		"no fields":                 {want: "a kind needs group, version, direction and copy", rules: with(func(r *rule) { r.Copy = nil })},
+		"report of what goes up":    {want: "nothing is reported of what goes up", rules: with(func(r *rule) { r.Direction = tenancyv1alpha1.DirectionUp })},
+		"a built-in kind":           {want: "group", rules: with(func(r *rule) { r.Group = "apps" })},
+		"the platform's own":        {want: "the platform's own kinds are not synced", rules: with(func(r *rule) { r.Group = "tenancy.virtualcluster.io" })},
+		"metadata":                  {want: "not the rule's to move", rules: with(func(r *rule) { r.Copy = []tenancyv1alpha1.FieldPath{".metadata.finalizers"} })},
+		"metadata that is reported": {want: "not the rule's to move", rules: with(func(r *rule) { r.Report = []tenancyv1alpha1.FieldPath{".metadata"} })},
+		"namespaces in metadata": {want: "not the rule's to move", rules: with(func(r *rule) {
+			r.References = tenancyv1alpha1.CustomResourceReferences{Namespaces: []tenancyv1alpha1.FieldPath{".metadata.namespace"}}
+		})},
+		"unrelated in metadata": {want: "not the rule's to move", rules: with(func(r *rule) {
+			r.References = tenancyv1alpha1.CustomResourceReferences{Unrelated: []tenancyv1alpha1.FieldPath{".kind"}}
+		})},
 		"not a path":                 {want: "copy", rules: with(func(r *rule) { r.Copy = []tenancyv1alpha1.FieldPath{"spec"} })},
 		"an unknown preset":          {want: "Unsupported value", rules: []rule{{Name: "a", Preset: "Pods"}}},
 		"two of one name":            {want: "Duplicate value", rules: append(with(func(*rule) {}), with(func(r *rule) { r.Kind = "Gadget" })...)},
