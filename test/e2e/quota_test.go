@@ -42,10 +42,13 @@ func TestQuota(t *testing.T) {
 	wantToldOnce(t, tn, "third")
 
 	tn.mustPatchTenant(t, `{"spec":{"quota":{"pods":"9"}}}`)
-	waitNotReady(t, tn.object, tenancyv1alpha1.ReasonQuotaExceedsMaximum, "pods 9 (at most 4)")
+	waitCondition(t, tn.object, toldWithin, tenancyv1alpha1.ConditionUpToDate, metav1.ConditionFalse, tenancyv1alpha1.ReasonQuotaExceedsMaximum)
+	if got, want := condition(tn.object, tenancyv1alpha1.ConditionUpToDate).Message, "pods 9 (at most 4)"; !strings.Contains(got, want) {
+		t.Errorf("UpToDate says %q, want %q", got, want)
+	}
+	tn.waitRunning(t, "default", "third") // The most is in force.
 	tn.mustPatchTenant(t, `{"spec":{"quota":{"pods":"4"}}}`)
-	waitCondition(t, tn.object, time.Minute, tenancyv1alpha1.ConditionReady, metav1.ConditionTrue, tenancyv1alpha1.ReasonReady)
-	tn.waitRunning(t, "default", "third")
+	waitCondition(t, tn.object, toldWithin, tenancyv1alpha1.ConditionUpToDate, metav1.ConditionTrue, tenancyv1alpha1.ReasonReady)
 	tn.waitAllocatable(t, "1", "4")
 
 	if err := tn.client.Create(t.Context(), newPod("default", "fourth")); err != nil {

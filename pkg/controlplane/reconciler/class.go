@@ -5,6 +5,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -33,7 +34,13 @@ func (r *Reconciler) resolveClass(ctx context.Context, s *scope) error {
 		return err
 	}
 	quota, err := effectiveQuota(class, s.virtualCluster.Spec.Quota)
-	if err != nil {
+	var above *blocked
+	switch {
+	case errors.As(err, &above) && s.status.Network != nil:
+		// One that is there goes on, held to the most that there may be: the class
+		// may have been changed, and certificates are renewed all the same.
+		s.differ(above.reason, above.message+"; until then the class's maximum is in force")
+	case err != nil:
 		return err
 	}
 	s.class, s.spec.ControlPlane, s.status.Quota = class, controlPlane, quota

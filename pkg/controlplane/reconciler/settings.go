@@ -57,7 +57,7 @@ func allowedExposures(exposure tenancyv1alpha1.ClassExposure) []string {
 
 // effectiveQuota returns the quota in force: of each resource what the virtual
 // cluster asks for, or else the class's default, or else the most that the class
-// allows. It blocks on one above that.
+// allows. It blocks on one above that, and returns the most that there may be.
 func effectiveQuota(class *tenancyv1alpha1.VirtualClusterClass, own corev1.ResourceList) (corev1.ResourceList, error) {
 	limits := class.Spec.Quota
 	quota := corev1.ResourceList{}
@@ -68,16 +68,18 @@ func effectiveQuota(class *tenancyv1alpha1.VirtualClusterClass, own corev1.Resou
 	for _, name := range slices.Sorted(maps.Keys(limits.Max)) {
 		asked, most := quota[name], limits.Max[name]
 		if asked.Cmp(most) > 0 {
+			quota[name] = most
 			above = append(above, fmt.Sprintf("%s %s (at most %s)", name, asked.String(), most.String()))
 		}
-	}
-	if len(above) > 0 {
-		return nil, &blocked{reason: tenancyv1alpha1.ReasonQuotaExceedsMaximum, message: fmt.Sprintf(
-			"spec.quota asks for more than class %q allows: %s: ask for less, or raise spec.quota.max of the class",
-			class.Name, strings.Join(above, ", "))}
 	}
 	if len(quota) == 0 {
 		return nil, nil
 	}
-	return quota.DeepCopy(), nil
+	quota = quota.DeepCopy()
+	if len(above) > 0 {
+		return quota, &blocked{reason: tenancyv1alpha1.ReasonQuotaExceedsMaximum, message: fmt.Sprintf(
+			"spec.quota asks for more than class %q allows: %s: ask for less, or raise spec.quota.max of the class",
+			class.Name, strings.Join(above, ", "))}
+	}
+	return quota, nil
 }

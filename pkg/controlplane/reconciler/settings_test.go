@@ -95,15 +95,13 @@ func TestEffectiveQuota(t *testing.T) {
 		"less":                    {own: list("1", "64Gi"), want: list("1", "64Gi")},
 		"as much as there may be": {own: list("8", ""), want: list("8", "4Gi")},
 		"one of two":              {own: list("", "1Gi"), want: list("8", "1Gi")},
-		"more":                    {own: list("9", ""), wantErr: "cpu 9 (at most 8)"},
+		"more":                    {own: list("9", "1Gi"), want: list("8", "1Gi"), wantErr: "cpu 9 (at most 8)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := effectiveQuota(class, tc.own)
 			if tc.wantErr != "" {
 				wantBlocked(t, err, tenancyv1alpha1.ReasonQuotaExceedsMaximum, tc.wantErr)
-				return
-			}
-			if err != nil {
+			} else if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {

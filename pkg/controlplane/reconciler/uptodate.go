@@ -33,6 +33,7 @@ func byWeight() []string {
 		tenancyv1alpha1.ReasonVersionNotOffered,
 		tenancyv1alpha1.ReasonUpgradeRefused,
 		tenancyv1alpha1.ReasonRolledBack,
+		tenancyv1alpha1.ReasonQuotaExceedsMaximum,
 		tenancyv1alpha1.ReasonProvisioning,
 		tenancyv1alpha1.ReasonScaling,
 		tenancyv1alpha1.ReasonRollingOut,
