@@ -16,7 +16,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
 )
@@ -65,6 +67,7 @@ func testBadInput(t *testing.T, s *suite, calls *counter) {
 	s.wantTold(t, garbage, tenancyv1alpha1.ConditionControlPlaneReady, tenancyv1alpha1.ReasonKubeconfigInvalid, "cannot be parsed")
 	s.wantTold(t, homeless, tenancyv1alpha1.ConditionClassResolved, tenancyv1alpha1.ReasonClassNotFound, "nowhere")
 	troubled := []*tenancyv1alpha1.VirtualCluster{waiting, withoutDisk, garbage, homeless}
+	s.pause(t, append(holders, overlapping...)) // Those wait for pods, which nobody starts here.
 	wantQuiet(t, calls, len(troubled))
 
 	s.deleteNow(t, holders[0])
@@ -81,6 +84,20 @@ func testBadInput(t *testing.T, s *suite, calls *counter) {
 	within(t, healWithin, "the class is found", s.hasSlice(homeless))
 	for _, virtualCluster := range append(append(troubled, holders[1]), overlapping...) {
 		s.deleteNow(t, virtualCluster)
+	}
+}
+
+// pause has vc-manager leave virtual clusters alone, and waits until it does.
+func (s *suite) pause(t *testing.T, virtualClusters []*tenancyv1alpha1.VirtualCluster) {
+	t.Helper()
+	for _, virtualCluster := range virtualClusters {
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"paused":true}}`))
+		if err := s.client.Patch(t.Context(), virtualCluster, patch); err != nil {
+			t.Fatal(err)
+		}
+		within(t, toldWithin, virtualCluster.Name+" is paused", func(ctx context.Context) error {
+			return s.wantCondition(ctx, virtualCluster, tenancyv1alpha1.ConditionUpToDate, metav1.ConditionFalse, tenancyv1alpha1.ReasonPaused)
+		})
 	}
 }
 

@@ -57,8 +57,9 @@ type counter struct {
 
 // RoundTrip implements http.RoundTripper. Watches are counted when they begin.
 func (c counter) RoundTrip(request *http.Request) (*http.Response, error) {
-	// Leases are renewed all the time, whatever there is to do.
-	if !strings.Contains(request.URL.Path, "/leases/") {
+	// Leases are renewed, and the Service of vn-agent, which is not installed
+	// here, is looked for, all the time, whatever there is to do.
+	if !strings.Contains(request.URL.Path, "/leases/") && !strings.HasSuffix(request.URL.Path, "/services/vn-agent") {
 		c.count.Add(1)
 	}
 	return c.next.RoundTrip(request)
