@@ -17,12 +17,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	configv1alpha1 "virtualcluster.io/virtualcluster/apis/config/v1alpha1"
 	tenancyv1alpha1 "virtualcluster.io/virtualcluster/apis/tenancy/v1alpha1"
+	"virtualcluster.io/virtualcluster/test/framework/await"
 	controlplanetest "virtualcluster.io/virtualcluster/test/framework/controlplane"
 	processtest "virtualcluster.io/virtualcluster/test/framework/process"
 )
@@ -134,13 +134,8 @@ func until(b *testing.B, what string, check func(context.Context) error) {
 // untilEvery waits for a condition that it costs something to look at.
 func untilEvery(b *testing.B, interval time.Duration, what string, check func(context.Context) error) {
 	b.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(b.Context(), interval, settle, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		b.Fatalf("%s: %v (%v)", what, last, err)
+	if err := await.Success(b.Context(), interval, settle, check); err != nil {
+		b.Fatalf("%s: not within %s: %v", what, settle, err)
 	}
 }
 

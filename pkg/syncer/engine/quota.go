@@ -190,7 +190,7 @@ func (p *pass) clearDoubt(ctx context.Context) error {
 	case ours:
 		p.reserved(ctx, live, nil)
 	default:
-		p.controller.ledger.Leave(p.tenantCluster.ID, p.superKey)
+		p.unmeter()
 	}
 	return nil
 }

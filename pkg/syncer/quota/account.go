@@ -199,7 +199,7 @@ func (a *account) release(key types.NamespacedName) {
 	}
 }
 
-// holds reports whether anything counts under a name, and whether it is known
+// holds reports whether anything counts under a name, and whether nobody knows
 // what became of the last request about it.
 func (a *account) holds(key types.NamespacedName) (counts, doubt bool) {
 	a.mu.Lock()

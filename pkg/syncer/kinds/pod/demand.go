@@ -21,8 +21,8 @@ import (
 // reckons: the requests of containers, init containers and sidecars (KEP-753) or
 // of the pod (KEP-2837), the sandbox's overhead (KEP-688), and what a kubelet has
 // given it before a resize is done (KEP-1287); and one pod. Where that depends on
-// what the super cluster knows and on what a kubelet says, it is the most. A pod that has ended
-// asks for nothing.
+// what the super cluster knows and on what a kubelet says, it is the most. A pod
+// that has ended asks for nothing.
 func demand(ctx context.Context, catalogue client.Reader, super *corev1.Pod) (corev1.ResourceList, error) {
 	if finished(super) {
 		return nil, nil
@@ -88,9 +88,7 @@ func defaultRequests(spec *corev1.PodSpec) {
 		return
 	}
 	requests := corev1.ResourceList{}
-	for name, limit := range spec.Resources.Limits {
-		requests[name] = limit
-	}
+	maps.Copy(requests, spec.Resources.Limits)
 	if len(requests) > 0 {
 		for name, together := range resource.AggregateContainerRequests(&corev1.Pod{Spec: *spec}, resource.PodResourcesOptions{}) {
 			if resource.IsSupportedPodLevelResource(name) {
